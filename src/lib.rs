@@ -1,1 +1,13 @@
+//! synapps: stores flows (graphs of applets) and runs them durably on Postgres, streaming every step over gRPC.
+//!
+//! The modules in reading order: names and values, then what a flow and a run are (pure), then the applets, then what
+//! keeps runs (store, journal, hub), then the engine that drives them, then the service around it.
 
+pub mod ids;
+
+pub mod flow;
+
+pub mod applet;
+pub mod cpu;
+pub mod egress;
+pub mod template;

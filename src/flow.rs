@@ -1,0 +1,161 @@
+//! A flow: a graph of nodes that can be run, as data.
+//!
+//! A client's [`Draft`] becomes a [`Definition`] by [`validate::validate`], which refuses whatever could not run: a
+//! definition that exists is valid. A [`Revision`] is a definition under its number in a flow; it never changes.
+
+pub mod graph;
+pub mod validate;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::ids::{FlowId, FlowKey, NodeId};
+
+/// What a client sent, of which nothing is known yet.
+#[derive(Clone, Debug, Default)]
+pub struct Draft {
+    /// Empty where the service is to make one.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// The client's own marks, to find it by.
+    pub labels: BTreeMap<String, String>,
+    /// The graph and what governs it.
+    pub definition: Definition,
+}
+
+/// The part of a flow that runs depend on: it makes a revision, and its hash tells whether it changed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Definition {
+    /// In the order the client gave them.
+    pub nodes: Vec<Node>,
+    /// In the order the client gave them, which is the order in which `merge` reads its inputs.
+    pub edges: Vec<Edge>,
+    /// JSON schema of a run's input; anything goes without one.
+    pub input_schema: Option<Value>,
+    /// What governs a run as a whole.
+    pub policy: Policy,
+}
+
+/// One use of an applet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// Unique in the definition.
+    pub id: NodeId,
+    /// Kind of applet (`transform`, `http_request` …).
+    pub kind: String,
+    /// Where an editor draws it.
+    pub position: Position,
+    /// The applet's config: an object, whose strings may hold templates.
+    pub data: Value,
+    /// What people call it; empty means the id.
+    pub display_name: String,
+    /// Bound of one attempt; without one the applet's default holds.
+    pub timeout: Option<Duration>,
+    /// A stricter effect than the applet's own (or `IDEMPOTENT` for an `http_request` that posts).
+    pub effect: Option<Effect>,
+}
+
+/// Where an editor draws a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// To the right.
+    pub x: f64,
+    /// Down.
+    pub y: f64,
+}
+
+/// What carries an output from a port of one node to another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Edge {
+    /// Unique in the definition.
+    pub id: String,
+    /// The node whose output travels.
+    pub source: NodeId,
+    /// The node that it travels to.
+    pub target: NodeId,
+    /// Port of the source; empty means its only one.
+    pub source_handle: String,
+    /// Kept for editors, never read.
+    pub target_handle: String,
+    /// Kept for editors, never read.
+    pub animated: bool,
+}
+
+/// What governs a run as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Policy {
+    /// Bound from the first step to the end of the run, waits included.
+    pub run_timeout: Option<Duration>,
+    /// The most steps of one run that execute at once.
+    pub max_parallel_steps: Option<u32>,
+}
+
+/// What a crash during an attempt allows.
+///
+/// Ordered: each one is stricter than those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Effect {
+    /// Nothing outside the run changes: it may run again without anybody's notice.
+    Pure,
+    /// It may run again with the same idempotency key.
+    Idempotent,
+    /// It may not run again by itself: the step is parked until somebody decides.
+    AtMostOnce,
+}
+
+/// A named way out of a node (on the wire `source_handle`).
+pub type Port = Arc<str>;
+
+/// The port of an applet that has just one.
+pub const ONLY_PORT: &str = "";
+
+/// What the applets say about one node: all that validation must know of them.
+#[derive(Clone, Debug, Default)]
+pub struct Inspection {
+    /// Named ports; empty for an applet with just one way out.
+    pub ports: Vec<Port>,
+    /// The applet's own effect under this config.
+    pub effect: Option<Effect>,
+    /// What is wrong with `data`, each with a path inside it.
+    pub violations: Vec<Violation>,
+    /// Nodes whose results the templates read.
+    pub references: Vec<NodeId>,
+    /// Names of the secrets that the config reads.
+    pub secrets: Vec<String>,
+    /// Hosts that the config names literally.
+    pub hosts: Vec<String>,
+    /// The longest timeout that the applet allows for one attempt.
+    pub max_timeout: Option<Duration>,
+}
+
+/// One thing that is wrong, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Path of the field, as the client wrote it (`flow.nodes[3].data.url`).
+    pub field: String,
+    /// Named reason (`UNKNOWN_APPLET`, `OUT_OF_BOUNDS` …), for programs.
+    pub reason: &'static str,
+    /// What is wrong, with the bound and the value, for people.
+    pub description: String,
+}
+
+/// A definition under its number in a flow: what a run is pinned to.
+#[derive(Clone, Debug)]
+pub struct Revision {
+    /// The flow's key inside the database.
+    pub flow_key: FlowKey,
+    /// The flow's name at the time of reading.
+    pub flow_id: FlowId,
+    /// Counted from 1.
+    pub number: i32,
+    /// What to run.
+    pub definition: Definition,
+}
