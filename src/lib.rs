@@ -6,8 +6,10 @@
 pub mod ids;
 
 pub mod flow;
+pub mod run;
 
 pub mod applet;
 pub mod cpu;
 pub mod egress;
+pub mod proto;
 pub mod template;
