@@ -11,3 +11,5 @@ pub mod applet;
 pub mod cpu;
 pub mod egress;
 pub mod template;
+
+pub mod store;
