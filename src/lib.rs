@@ -6,10 +6,12 @@
 pub mod ids;
 
 pub mod flow;
+pub mod run;
 
 pub mod applet;
 pub mod cpu;
 pub mod egress;
+pub mod proto;
 pub mod template;
 
 pub mod store;
