@@ -13,3 +13,5 @@ pub mod cpu;
 pub mod egress;
 pub mod proto;
 pub mod template;
+
+pub mod store;
