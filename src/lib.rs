@@ -14,4 +14,5 @@ pub mod egress;
 pub mod proto;
 pub mod template;
 
+pub mod hub;
 pub mod store;

@@ -5,12 +5,19 @@
 //! must not wait for the pool (lease renewal, LISTEN, migrations); and a [`lane::Lane`], for the journal, which must
 //! know the exact SQLSTATE of a failure.
 
+pub mod births;
 mod dial;
 mod error;
+pub mod events;
+pub mod flush;
+pub mod inbox;
 pub mod lane;
 pub mod migrate;
+pub mod payloads;
 mod pool;
 pub mod preflight;
+pub mod runs;
+pub mod schema;
 pub mod tls;
 
 use std::fmt;

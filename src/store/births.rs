@@ -7,7 +7,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
-use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{
+    Array, BigInt, Binary, Bool, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+};
 use uuid::Uuid;
 
 use super::flush::{EventColumns, Owner, Projection};
@@ -65,9 +67,15 @@ pub const FIRST_EPOCH: i64 = 1;
 /// # Errors
 ///
 /// Nothing was written, unless the class is [`super::Class::Lost`]: then it is unknown.
-pub async fn write(lane: &mut Lane, executor: ExecutorId, births: &[Birth<'_>]) -> Result<Vec<RunId>> {
+pub async fn write(
+    lane: &mut Lane,
+    executor: ExecutorId,
+    births: &[Birth<'_>],
+) -> Result<Vec<RunId>> {
     let rows = lane.load(&Statement::new(executor, births)).await?;
-    rows.iter().map(|row| Ok(RunId::new(row.try_get::<_, Uuid>(0).map_err(Error::from)?))).collect()
+    rows.iter()
+        .map(|row| Ok(RunId::new(row.try_get::<_, Uuid>(0).map_err(Error::from)?)))
+        .collect()
 }
 
 #[derive(Default)]
@@ -99,29 +107,47 @@ struct Statement<'a> {
 
 impl<'a> Statement<'a> {
     fn new(executor: ExecutorId, births: &'a [Birth<'a>]) -> Self {
-        let mut columns = Self { executor: executor.uuid(), format: FORMAT, ..Self::default() };
+        let mut columns = Self {
+            executor: executor.uuid(),
+            format: FORMAT,
+            ..Self::default()
+        };
         for birth in births {
             columns.namespace.push(birth.key.namespace.as_str());
             columns.run_id.push(birth.key.run_id.uuid());
             columns.flow_key.push(birth.flow_key.0);
             columns.revision.push(birth.revision);
             columns.state.push(birth.projection.state.as_str());
-            columns.wait_reason.push(birth.projection.wait_reason.map(WaitReason::as_str));
+            columns
+                .wait_reason
+                .push(birth.projection.wait_reason.map(WaitReason::as_str));
             columns.priority.push(birth.priority);
             columns.labels.push(birth.labels);
-            columns.request_id.push(birth.request.map(|request| request.id.as_str()));
-            columns.body_hash.push(birth.request.map(|request| request.body_hash.as_slice()));
+            columns
+                .request_id
+                .push(birth.request.map(|request| request.id.as_str()));
+            columns
+                .body_hash
+                .push(birth.request.map(|request| request.body_hash.as_slice()));
             columns.expires_at.push(birth.created_at + REQUEST_TTL);
             columns.kept.push(birth.projection.owner == Owner::Kept);
-            columns.last_sequence.push(birth.events.last().map_or(0, |event| event.sequence));
+            columns
+                .last_sequence
+                .push(birth.events.last().map_or(0, |event| event.sequence));
             columns.wake_at.push(birth.projection.owner.wake_at());
-            columns.total_steps.push(i32::try_from(birth.total_steps).unwrap_or(i32::MAX));
-            columns.progress.push(i32::try_from(birth.projection.progress).unwrap_or(i32::MAX));
+            columns
+                .total_steps
+                .push(i32::try_from(birth.total_steps).unwrap_or(i32::MAX));
+            columns
+                .progress
+                .push(i32::try_from(birth.projection.progress).unwrap_or(i32::MAX));
             columns.error.push(birth.projection.error.as_deref());
             columns.created_at.push(birth.created_at);
             columns.started_at.push(birth.projection.started_at);
             columns.ended_at.push(birth.projection.ended_at);
-            columns.events.push(birth.key.run_id, FIRST_EPOCH, birth.events);
+            columns
+                .events
+                .push(birth.key.run_id, FIRST_EPOCH, birth.events);
         }
         columns
     }
@@ -211,15 +237,24 @@ impl QueryFragment<Pg> for Statement<'_> {
 /// # Errors
 ///
 /// As every statement.
-pub async fn find_request(lane: &mut Lane, namespace: &str, request_id: &str) -> Result<Option<(RunId, Vec<u8>)>> {
+pub async fn find_request(
+    lane: &mut Lane,
+    namespace: &str,
+    request_id: &str,
+) -> Result<Option<(RunId, Vec<u8>)>> {
     use super::schema::start_requests::dsl;
 
     let query = dsl::start_requests
-        .filter(dsl::namespace.eq(namespace).and(dsl::request_id.eq(request_id)))
+        .filter(
+            dsl::namespace
+                .eq(namespace)
+                .and(dsl::request_id.eq(request_id)),
+        )
         .filter(dsl::expires_at.gt(diesel::dsl::now))
         .select((dsl::run_id, dsl::body_hash));
     let rows = lane.load(&query).await?;
-    rows.first()
+    rows.as_slice()
+        .first()
         .map(|row| {
             Ok((
                 RunId::new(row.try_get::<_, Uuid>(0).map_err(Error::from)?),

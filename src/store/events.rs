@@ -46,24 +46,40 @@ pub async fn page(
     payloads: Payloads,
 ) -> Result<Vec<Recorded>> {
     let query = dsl::run_events
-        .filter(dsl::namespace.eq(key.namespace.as_str()).and(dsl::run_id.eq(key.run_id.uuid())))
+        .filter(
+            dsl::namespace
+                .eq(key.namespace.as_str())
+                .and(dsl::run_id.eq(key.run_id.uuid())),
+        )
         .filter(dsl::sequence.gt(after))
         .order(dsl::sequence)
         .limit(limit);
     let rows: Vec<(i64, DateTime<Utc>, String, JsonText, Option<JsonText>)> = match payloads {
         Payloads::Read => {
-            query.select((dsl::sequence, dsl::at, dsl::kind, dsl::data, dsl::payload)).load(conn).await?
+            query
+                .select((dsl::sequence, dsl::at, dsl::kind, dsl::data, dsl::payload))
+                .load(conn)
+                .await?
         }
         Payloads::Left => {
             let none = diesel::dsl::sql::<Nullable<Json>>("NULL::json");
-            query.select((dsl::sequence, dsl::at, dsl::kind, dsl::data, none)).load(conn).await?
+            query
+                .select((dsl::sequence, dsl::at, dsl::kind, dsl::data, none))
+                .load(conn)
+                .await?
         }
     };
     rows.into_iter()
         .map(|(sequence, at, kind, data, payload)| {
-            let event = Event::decode(&kind, &data.0)
-                .map_err(|problem| Error::Corrupt(format!("event {sequence} of run {key}: {problem}")))?;
-            Ok(Recorded { sequence, at, event, payload: payload.map(|text| text.0.into()) })
+            let event = Event::decode(&kind, &data.0).map_err(|problem| {
+                Error::Corrupt(format!("event {sequence} of run {key}: {problem}"))
+            })?;
+            Ok(Recorded {
+                sequence,
+                at,
+                event,
+                payload: payload.map(|text| text.0.into()),
+            })
         })
         .collect()
 }
@@ -76,7 +92,11 @@ const PAGE: i64 = 1_000;
 /// # Errors
 ///
 /// [`Error::Corrupt`] if they do not reach `last`; else as [`page`].
-pub async fn history(conn: &mut AsyncPgConnection, key: &RunKey, last: i64) -> Result<Vec<Recorded>> {
+pub async fn history(
+    conn: &mut AsyncPgConnection,
+    key: &RunKey,
+    last: i64,
+) -> Result<Vec<Recorded>> {
     let mut events: Vec<Recorded> = Vec::new();
     loop {
         let reached = events.last().map_or(0, |event| event.sequence);
@@ -86,7 +106,9 @@ pub async fn history(conn: &mut AsyncPgConnection, key: &RunKey, last: i64) -> R
         }
         let page = page(conn, key, reached, wanted.min(PAGE), Payloads::Left).await?;
         if page.is_empty() {
-            return Err(Error::Corrupt(format!("the journal of run {key} ends at {reached}, not at {last}")));
+            return Err(Error::Corrupt(format!(
+                "the journal of run {key} ends at {reached}, not at {last}"
+            )));
         }
         events.extend(page);
     }
@@ -97,9 +119,17 @@ pub async fn history(conn: &mut AsyncPgConnection, key: &RunKey, last: i64) -> R
 /// # Errors
 ///
 /// As every query.
-pub async fn find_payload(conn: &mut AsyncPgConnection, key: &RunKey, sequence: i64) -> Result<Option<String>> {
+pub async fn find_payload(
+    conn: &mut AsyncPgConnection,
+    key: &RunKey,
+    sequence: i64,
+) -> Result<Option<String>> {
     let text: Option<Option<JsonText>> = dsl::run_events
-        .filter(dsl::namespace.eq(key.namespace.as_str()).and(dsl::run_id.eq(key.run_id.uuid())))
+        .filter(
+            dsl::namespace
+                .eq(key.namespace.as_str())
+                .and(dsl::run_id.eq(key.run_id.uuid())),
+        )
         .filter(dsl::sequence.eq(sequence))
         .select(dsl::payload)
         .first(conn)
@@ -113,7 +143,14 @@ pub async fn find_payload(conn: &mut AsyncPgConnection, key: &RunKey, sequence: 
 /// # Errors
 ///
 /// As [`page`].
-pub async fn find(conn: &mut AsyncPgConnection, key: &RunKey, sequence: i64) -> Result<Option<Recorded>> {
+pub async fn find(
+    conn: &mut AsyncPgConnection,
+    key: &RunKey,
+    sequence: i64,
+) -> Result<Option<Recorded>> {
     let found = page(conn, key, sequence - 1, 1, Payloads::Read).await?;
-    Ok(found.into_iter().next().filter(|event| event.sequence == sequence))
+    Ok(found
+        .into_iter()
+        .next()
+        .filter(|event| event.sequence == sequence))
 }

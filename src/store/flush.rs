@@ -8,7 +8,9 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
-use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{
+    Array, BigInt, Bool, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+};
 use uuid::Uuid;
 
 use super::lane::Lane;
@@ -91,9 +93,15 @@ impl Move<'_> {
 /// # Errors
 ///
 /// Nothing was written, unless the class is [`super::Class::Lost`]: then it is unknown.
-pub async fn write(lane: &mut Lane, executor: ExecutorId, moves: &[Move<'_>]) -> Result<Vec<RunId>> {
+pub async fn write(
+    lane: &mut Lane,
+    executor: ExecutorId,
+    moves: &[Move<'_>],
+) -> Result<Vec<RunId>> {
     let rows = lane.load(&Statement::new(executor, moves)).await?;
-    rows.iter().map(|row| Ok(RunId::new(row.try_get::<_, Uuid>(0).map_err(Error::from)?))).collect()
+    rows.iter()
+        .map(|row| Ok(RunId::new(row.try_get::<_, Uuid>(0).map_err(Error::from)?)))
+        .collect()
 }
 
 /// Events of several runs as columns, as `unnest` takes them.
@@ -122,7 +130,11 @@ impl<'a> EventColumns<'a> {
     }
 
     /// `INSERT` of the events of those runs that `runs` (a name in the statement) has let through.
-    pub(super) fn insert<'b>(&'b self, runs: &str, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+    pub(super) fn insert<'b>(
+        &'b self,
+        runs: &str,
+        out: &mut AstPass<'_, 'b, Pg>,
+    ) -> QueryResult<()> {
         out.push_sql(
             "INSERT INTO run_events (namespace, run_id, sequence, epoch, at, kind, data, payload) \
              SELECT r.namespace, e.run_id, e.sequence, e.epoch, e.at, e.kind, e.data::json, e.payload::json FROM unnest(",
@@ -172,7 +184,11 @@ struct Statement<'a> {
 
 impl<'a> Statement<'a> {
     fn new(executor: ExecutorId, moves: &'a [Move<'a>]) -> Self {
-        let mut columns = Self { executor: executor.uuid(), format: FORMAT, ..Self::default() };
+        let mut columns = Self {
+            executor: executor.uuid(),
+            format: FORMAT,
+            ..Self::default()
+        };
         let mut sorted: Vec<&Move<'_>> = moves.iter().collect();
         // All writers lock rows in the same order.
         sorted.sort_unstable_by_key(|one| one.key.run_id);
@@ -184,15 +200,21 @@ impl<'a> Statement<'a> {
             columns.before.push(one.before());
             columns.after.push(one.after());
             columns.state.push(one.projection.state.as_str());
-            columns.wait_reason.push(one.projection.wait_reason.map(WaitReason::as_str));
-            columns.progress.push(i32::try_from(one.projection.progress).unwrap_or(i32::MAX));
+            columns
+                .wait_reason
+                .push(one.projection.wait_reason.map(WaitReason::as_str));
+            columns
+                .progress
+                .push(i32::try_from(one.projection.progress).unwrap_or(i32::MAX));
             columns.error.push(one.projection.error.as_deref());
             columns.started_at.push(one.projection.started_at);
             columns.ended_at.push(one.projection.ended_at);
             columns.kept.push(one.projection.owner == Owner::Kept);
             columns.wake_at.push(one.projection.owner.wake_at());
             columns.folded.push(one.folded);
-            columns.answered_run.extend(one.answered.iter().map(|_| run));
+            columns
+                .answered_run
+                .extend(one.answered.iter().map(|_| run));
             columns.answered_id.extend(one.answered);
             columns.events.push(one.key.run_id, one.epoch, one.events);
         }

@@ -76,7 +76,11 @@ struct PostedRow {
 /// # Errors
 ///
 /// As every query.
-pub async fn post(conn: &mut AsyncPgConnection, key: &RunKey, request: &Request) -> Result<Option<Posted>> {
+pub async fn post(
+    conn: &mut AsyncPgConnection,
+    key: &RunKey,
+    request: &Request,
+) -> Result<Option<Posted>> {
     let data = serde_json::to_string(request).map_err(|error| Error::Corrupt(error.to_string()))?;
     let row: Option<PostedRow> = diesel::sql_query(
         "WITH open AS (UPDATE workflow_runs SET inbox_count = inbox_count + 1, \
@@ -129,11 +133,15 @@ pub async fn read(conn: &mut AsyncPgConnection, key: &RunKey) -> Result<(i64, Ve
     .bind::<SqlUuid, _>(key.run_id.uuid())
     .load(conn)
     .await?;
-    let count = rows.first().map_or(0, |row| row.inbox_count);
+    let count = rows.iter().map(|row| row.inbox_count).next().unwrap_or(0);
     let mut letters = Vec::new();
     for row in rows {
         if let (Some(id), Some(data)) = (row.inbox_id, row.data) {
-            letters.push(Letter { key: key.clone(), id, request: Request::decode(&data)? });
+            letters.push(Letter {
+                key: key.clone(),
+                id,
+                request: Request::decode(&data)?,
+            });
         }
     }
     Ok((count, letters))
@@ -144,11 +152,21 @@ pub async fn read(conn: &mut AsyncPgConnection, key: &RunKey) -> Result<(i64, Ve
 /// # Errors
 ///
 /// As every query.
-pub(super) async fn clear(conn: &mut AsyncPgConnection, namespace: &str, run_id: RunId) -> Result<()> {
+pub(super) async fn clear(
+    conn: &mut AsyncPgConnection,
+    namespace: &str,
+    run_id: RunId,
+) -> Result<()> {
     use super::schema::run_inbox::dsl;
 
-    diesel::delete(dsl::run_inbox.filter(dsl::namespace.eq(namespace).and(dsl::run_id.eq(run_id.uuid()))))
-        .execute(conn)
-        .await?;
+    diesel::delete(
+        dsl::run_inbox.filter(
+            dsl::namespace
+                .eq(namespace)
+                .and(dsl::run_id.eq(run_id.uuid())),
+        ),
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }

@@ -18,7 +18,12 @@ pub const CHUNK_BYTES: usize = 256 * 1024;
 /// # Errors
 ///
 /// As every query; chunks written before it remain, and harm nobody.
-pub async fn write(conn: &mut AsyncPgConnection, key: &RunKey, at: &ChunkKey, text: &str) -> Result<()> {
+pub async fn write(
+    conn: &mut AsyncPgConnection,
+    key: &RunKey,
+    at: &ChunkKey,
+    text: &str,
+) -> Result<()> {
     for (number, chunk) in (0_i32..).zip(text.as_bytes().chunks(CHUNK_BYTES)) {
         diesel::insert_into(dsl::payload_chunks)
             .values((
@@ -49,8 +54,16 @@ pub async fn find_chunk(
     number: i32,
 ) -> Result<Option<Vec<u8>>> {
     Ok(dsl::payload_chunks
-        .filter(dsl::namespace.eq(key.namespace.as_str()).and(dsl::run_id.eq(key.run_id.uuid())))
-        .filter(dsl::step_path.eq(&at.path).and(dsl::attempt.eq(i32::try_from(at.attempt).unwrap_or(i32::MAX))))
+        .filter(
+            dsl::namespace
+                .eq(key.namespace.as_str())
+                .and(dsl::run_id.eq(key.run_id.uuid())),
+        )
+        .filter(
+            dsl::step_path
+                .eq(&at.path)
+                .and(dsl::attempt.eq(i32::try_from(at.attempt).unwrap_or(i32::MAX))),
+        )
         .filter(dsl::epoch.eq(at.epoch).and(dsl::chunk.eq(number)))
         .select(dsl::data)
         .first(conn)

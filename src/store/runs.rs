@@ -73,7 +73,18 @@ pub struct Filter {
 }
 
 type Columns = (
-    (Uuid, Option<String>, i64, i32, String, Option<String>, i32, Value, Option<String>, Option<Uuid>),
+    (
+        Uuid,
+        Option<String>,
+        i64,
+        i32,
+        String,
+        Option<String>,
+        i32,
+        Value,
+        Option<String>,
+        Option<Uuid>,
+    ),
     (i64, i64, Option<DateTime<Utc>>, i32, i32, Option<Value>),
     (DateTime<Utc>, Option<DateTime<Utc>>, Option<DateTime<Utc>>),
 );
@@ -82,7 +93,11 @@ type Columns = (
 macro_rules! rows {
     () => {
         workflow_runs::table
-            .left_join(flows::table.on(flows::flow_key.eq(workflow_runs::flow_key).and(flows::deleted_at.is_null())))
+            .left_join(
+                flows::table.on(flows::flow_key
+                    .eq(workflow_runs::flow_key)
+                    .and(flows::deleted_at.is_null())),
+            )
             .select((
                 (
                     workflow_runs::run_id,
@@ -104,7 +119,11 @@ macro_rules! rows {
                     workflow_runs::progress,
                     workflow_runs::error,
                 ),
-                (workflow_runs::created_at, workflow_runs::started_at, workflow_runs::ended_at),
+                (
+                    workflow_runs::created_at,
+                    workflow_runs::started_at,
+                    workflow_runs::ended_at,
+                ),
             ))
     };
 }
@@ -144,12 +163,15 @@ pub async fn list(
         query = query.filter(workflow_runs::flow_key.eq(flow_key.0));
     }
     if !filter.states.is_empty() {
-        query = query.filter(workflow_runs::state.eq_any(filter.states.iter().map(|state| state.as_str())));
+        query = query
+            .filter(workflow_runs::state.eq_any(filter.states.iter().map(|state| state.as_str())));
     }
     if let Some(labels) = &filter.labels {
-        query = query.filter(workflow_runs::labels.contains(labels).and(workflow_runs::labels.ne(Value::Object(
-            serde_json::Map::new(),
-        ))));
+        query = query.filter(
+            workflow_runs::labels
+                .contains(labels)
+                .and(workflow_runs::labels.ne(Value::Object(serde_json::Map::new()))),
+        );
     }
     if let Some(after) = filter.created_after {
         query = query.filter(workflow_runs::run_id.ge(first_id_at(after)));
@@ -212,7 +234,11 @@ pub async fn last_of_flows(
             .filter(workflow_runs::namespace.eq(namespace.as_str()))
             .filter(workflow_runs::flow_key.eq(key.0))
             .order(workflow_runs::run_id.desc())
-            .select((workflow_runs::run_id, workflow_runs::state, workflow_runs::created_at))
+            .select((
+                workflow_runs::run_id,
+                workflow_runs::state,
+                workflow_runs::created_at,
+            ))
             .first(conn)
             .await
             .optional()?;
@@ -246,7 +272,11 @@ pub async fn delete(conn: &mut AsyncPgConnection, key: &RunKey) -> Result<Delete
         let namespace = key.namespace.as_str();
         let id = key.run_id.uuid();
         let found: Option<(String, Option<String>)> = workflow_runs::table
-            .filter(workflow_runs::namespace.eq(namespace).and(workflow_runs::run_id.eq(id)))
+            .filter(
+                workflow_runs::namespace
+                    .eq(namespace)
+                    .and(workflow_runs::run_id.eq(id)),
+            )
             .select((workflow_runs::state, workflow_runs::request_id))
             .for_update()
             .first(conn)
@@ -260,15 +290,29 @@ pub async fn delete(conn: &mut AsyncPgConnection, key: &RunKey) -> Result<Delete
             return Ok(Deleted::Open(state));
         }
         diesel::delete(
-            workflow_runs::table.filter(workflow_runs::namespace.eq(namespace).and(workflow_runs::run_id.eq(id))),
+            workflow_runs::table.filter(
+                workflow_runs::namespace
+                    .eq(namespace)
+                    .and(workflow_runs::run_id.eq(id)),
+            ),
         )
         .execute(conn)
         .await?;
-        diesel::delete(run_events::table.filter(run_events::namespace.eq(namespace).and(run_events::run_id.eq(id))))
-            .execute(conn)
-            .await?;
         diesel::delete(
-            payload_chunks::table.filter(payload_chunks::namespace.eq(namespace).and(payload_chunks::run_id.eq(id))),
+            run_events::table.filter(
+                run_events::namespace
+                    .eq(namespace)
+                    .and(run_events::run_id.eq(id)),
+            ),
+        )
+        .execute(conn)
+        .await?;
+        diesel::delete(
+            payload_chunks::table.filter(
+                payload_chunks::namespace
+                    .eq(namespace)
+                    .and(payload_chunks::run_id.eq(id)),
+            ),
         )
         .execute(conn)
         .await?;
@@ -277,7 +321,11 @@ pub async fn delete(conn: &mut AsyncPgConnection, key: &RunKey) -> Result<Delete
             diesel::delete(
                 start_requests::table
                     .filter(start_requests::namespace.eq(namespace))
-                    .filter(start_requests::request_id.eq(request_id).and(start_requests::run_id.eq(id))),
+                    .filter(
+                        start_requests::request_id
+                            .eq(request_id)
+                            .and(start_requests::run_id.eq(id)),
+                    ),
             )
             .execute(conn)
             .await?;
@@ -287,18 +335,34 @@ pub async fn delete(conn: &mut AsyncPgConnection, key: &RunKey) -> Result<Delete
     .await
 }
 
-/// Last sequence and state of these runs: what a replica that does not own them polls for its watchers.
+/// Last sequence of these runs: what a replica that does not own them polls for its watchers. Runs that are gone are
+/// left out.
 ///
 /// # Errors
 ///
 /// As every query.
-pub async fn positions(conn: &mut AsyncPgConnection, runs: &[RunId]) -> Result<Vec<(RunId, i64, RunState)>> {
-    let rows: Vec<(Uuid, i64, String)> = workflow_runs::table
-        .filter(workflow_runs::run_id.eq_any(runs.iter().map(|run| run.uuid())))
-        .select((workflow_runs::run_id, workflow_runs::last_sequence, workflow_runs::state))
+pub async fn positions(
+    conn: &mut AsyncPgConnection,
+    runs: &[RunKey],
+) -> Result<Vec<(RunKey, i64)>> {
+    let rows: Vec<(String, Uuid, i64)> = workflow_runs::table
+        .filter(workflow_runs::namespace.eq_any(runs.iter().map(|run| run.namespace.as_str())))
+        .filter(workflow_runs::run_id.eq_any(runs.iter().map(|run| run.run_id.uuid())))
+        .select((
+            workflow_runs::namespace,
+            workflow_runs::run_id,
+            workflow_runs::last_sequence,
+        ))
         .load(conn)
         .await?;
-    rows.into_iter().map(|(id, last, state)| Ok((RunId::new(id), last, parse_state(&state)?))).collect()
+    let key = |namespace: String, id| RunKey {
+        namespace: namespace.into(),
+        run_id: RunId::new(id),
+    };
+    Ok(rows
+        .into_iter()
+        .map(|(namespace, id, last)| (key(namespace, id), last))
+        .collect())
 }
 
 pub(super) fn parse_state(text: &str) -> Result<RunState> {
@@ -306,13 +370,30 @@ pub(super) fn parse_state(text: &str) -> Result<RunState> {
 }
 
 fn row((names, place, times): Columns) -> Result<RunRow> {
-    let (run_id, flow_id, flow_key, revision, state, wait_reason, priority, labels, request_id, owner) = names;
+    let (
+        run_id,
+        flow_id,
+        flow_key,
+        revision,
+        state,
+        wait_reason,
+        priority,
+        labels,
+        request_id,
+        owner,
+    ) = names;
     let (epoch, last_sequence, wake_at, total_steps, progress, error) = place;
     let wait_reason = wait_reason
-        .map(|text| WaitReason::find(&text).ok_or_else(|| Error::Corrupt(format!("unknown wait reason {text:?}"))))
+        .map(|text| {
+            WaitReason::find(&text)
+                .ok_or_else(|| Error::Corrupt(format!("unknown wait reason {text:?}")))
+        })
         .transpose()?;
     let error = error
-        .map(|value| serde_json::from_value(value).map_err(|error| Error::Corrupt(format!("error of a run: {error}"))))
+        .map(|value| {
+            serde_json::from_value(value)
+                .map_err(|error| Error::Corrupt(format!("error of a run: {error}")))
+        })
         .transpose()?;
     Ok(RunRow {
         run_id: RunId::new(run_id),
