@@ -105,17 +105,43 @@ pub enum Error {
 
 /// SIGNATURES ONLY, for the api engineer; the lead replaces this file.
 impl Engine {
-    pub fn registry(&self) -> &Registry { todo!() }
-    pub fn store(&self) -> &Store { todo!() }
-    pub fn hub(&self) -> &Hub { todo!() }
+    pub fn registry(&self) -> &Registry {
+        todo!()
+    }
+    pub fn store(&self) -> &Store {
+        todo!()
+    }
+    pub fn hub(&self) -> &Hub {
+        todo!()
+    }
     /// Cancelled when the process drains: streams end with DRAINING.
-    pub fn draining(&self) -> tokio_util::sync::CancellationToken { todo!() }
+    pub fn draining(&self) -> tokio_util::sync::CancellationToken {
+        todo!()
+    }
     /// Starts a run (input is already checked for size/nesting/NUL by the api) and answers when it is durable.
-    pub async fn start(&self, _start: Start, _watch: bool) -> Result<Started, Error> { todo!() }
+    pub async fn start(&self, _start: Start, _watch: bool) -> Result<Started, Error> {
+        todo!()
+    }
     /// Answers with the state CANCELLING or CANCELLED; RunDone if SUCCEEDED or FAILED.
-    pub async fn cancel(&self, _key: &RunKey, _reason: String, _grace: Duration) -> Result<RunState, Error> { todo!() }
+    pub async fn cancel(
+        &self,
+        _key: &RunKey,
+        _reason: String,
+        _grace: Duration,
+    ) -> Result<RunState, Error> {
+        todo!()
+    }
     /// The run's row and the fold of its events.
-    pub async fn view(&self, _key: &RunKey) -> Result<View, Error> { todo!() }
+    pub async fn view(&self, _key: &RunKey) -> Result<View, Error> {
+        todo!()
+    }
     /// JSON text of a payload of the run: the one that belongs to the event `sequence`, of which `info` is known.
-    pub async fn payload(&self, _key: &RunKey, _sequence: i64, _info: &PayloadInfo) -> Result<Arc<str>, Error> { todo!() }
+    pub async fn payload(
+        &self,
+        _key: &RunKey,
+        _sequence: i64,
+        _info: &PayloadInfo,
+    ) -> Result<Arc<str>, Error> {
+        todo!()
+    }
 }

@@ -17,7 +17,9 @@ pub mod payloads;
 mod pool;
 pub mod preflight;
 pub mod runs;
+#[expect(missing_docs, reason = "generated")]
 pub mod schema;
+pub mod standing;
 pub mod tls;
 
 use std::fmt;
