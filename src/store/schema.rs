@@ -17,6 +17,7 @@ diesel::table! {
         event_format -> Int2,
         started_at -> Timestamptz,
         lease_until -> Timestamptz,
+        retired -> Bool,
     }
 }
 
