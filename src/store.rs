@@ -7,10 +7,13 @@
 
 mod dial;
 mod error;
+pub mod flows;
 pub mod lane;
 pub mod migrate;
 mod pool;
 pub mod preflight;
+pub mod revisions;
+pub mod schema;
 pub mod tls;
 
 use std::fmt;
