@@ -4,6 +4,7 @@
 //! keeps runs (store, journal, hub), then the engine that drives them, then the service around it.
 
 pub mod ids;
+pub mod value;
 
 pub mod flow;
 pub mod run;
