@@ -10,6 +10,7 @@ mod dial;
 mod error;
 pub mod events;
 pub mod executors;
+pub mod flows;
 pub mod flush;
 pub mod inbox;
 pub mod lane;
@@ -18,6 +19,7 @@ pub mod partitions;
 pub mod payloads;
 mod pool;
 pub mod preflight;
+pub mod revisions;
 pub mod runs;
 #[expect(missing_docs, reason = "generated")]
 pub mod schema;

@@ -53,6 +53,7 @@ pub struct Assignment {
     /// Set when the run comes to an early end.
     pub cancelled: CancellationToken,
     /// Its place in the pool.
+    #[expect(dead_code, reason = "held until the attempt ends")]
     pub slot: Option<Slot>,
 }
 
@@ -113,9 +114,17 @@ pub async fn fly(parts: Arc<Parts>, assignment: Assignment) -> Landed {
     let end = match work.await {
         Ok(Ok(end)) => end,
         Ok(Err(error)) => End::Failed(error),
-        Err(_) => End::Failed(applet::Error::permanent("PANIC", "the applet panicked, which is a bug in it")),
+        Err(_) => End::Failed(applet::Error::permanent(
+            "PANIC",
+            "the applet panicked, which is a bug in it",
+        )),
     };
-    Landed { node, number, started_at, end }
+    Landed {
+        node,
+        number,
+        started_at,
+        end,
+    }
 }
 
 async fn attempt(parts: &Parts, assignment: Assignment) -> Result<End, applet::Error> {
@@ -124,8 +133,13 @@ async fn attempt(parts: &Parts, assignment: Assignment) -> Result<End, applet::E
     let prepared = node.prepared.as_ref().map_err(Clone::clone)?;
     let effect = plan.graph.node(assignment.node).effect;
     let cancelled = assignment.cancelled.clone();
-    let Some(context) = cancelled.run_until_cancelled(context(parts, &assignment, node.timeout, effect)).await else {
-        return Ok(End::Cancelled { outcome_unknown: false });
+    let Some(context) = cancelled
+        .run_until_cancelled(context(parts, &assignment, node.timeout, effect))
+        .await
+    else {
+        return Ok(End::Cancelled {
+            outcome_unknown: false,
+        });
     };
     let context = context?;
     let completion = match effect {
@@ -134,27 +148,40 @@ async fn attempt(parts: &Parts, assignment: Assignment) -> Result<End, applet::E
             let bounded = tokio::time::timeout(node.timeout, prepared.run(context));
             match cancelled.run_until_cancelled(bounded).await {
                 Some(completion) => completion,
-                None => return Ok(End::Cancelled { outcome_unknown: false }),
+                None => {
+                    return Ok(End::Cancelled {
+                        outcome_unknown: false,
+                    });
+                }
             }
         }
         // It has seen the token and knows best what it has done.
-        Effect::AtMostOnce => tokio::time::timeout(node.timeout + LAST_WORDS, prepared.run(context)).await,
+        Effect::AtMostOnce => {
+            tokio::time::timeout(node.timeout + LAST_WORDS, prepared.run(context)).await
+        }
     };
     let completion = completion.unwrap_or_else(|_| Err(timed_out(node.timeout, effect)));
     match completion {
         Ok(Completion::Done(outcome)) => output(parts, &assignment, outcome).await,
         Ok(Completion::WaitUntil(until)) => Ok(End::WaitUntil(until)),
-        Err(error) if cancelled.is_cancelled() => {
-            Ok(End::Cancelled { outcome_unknown: error.certainty == Certainty::Unknown })
-        }
+        Err(error) if cancelled.is_cancelled() => Ok(End::Cancelled {
+            outcome_unknown: error.certainty == Certainty::Unknown,
+        }),
         Err(error) => Err(error),
     }
 }
 
 fn timed_out(bound: Duration, effect: Effect) -> applet::Error {
-    let message = format!("the attempt took longer than its timeout of {} s", bound.as_secs_f64());
+    let message = format!(
+        "the attempt took longer than its timeout of {} s",
+        bound.as_secs_f64()
+    );
     let error = applet::Error::retryable("TIMEOUT", message);
-    if effect == Effect::AtMostOnce { error.with_unknown_outcome() } else { error }
+    if effect == Effect::AtMostOnce {
+        error.with_unknown_outcome()
+    } else {
+        error
+    }
 }
 
 async fn context(
@@ -169,13 +196,20 @@ async fn context(
     let mut inputs = Vec::with_capacity(assignment.delivered.len());
     for (node_id, source) in &assignment.delivered {
         let value = load(parts, &assignment.key, source).await?;
-        inputs.push(Delivered { node_id: node_id.clone(), value });
+        inputs.push(Delivered {
+            node_id: node_id.clone(),
+            value,
+        });
     }
     let mut results = BTreeMap::new();
     for (node_id, source) in &assignment.results {
         results.insert(node_id.clone(), load(parts, &assignment.key, source).await?);
     }
-    let content = content(assignment.plan.node(assignment.node).sources, &run_input, &inputs);
+    let content = content(
+        assignment.plan.node(assignment.node).sources,
+        &run_input,
+        &inputs,
+    );
     Ok(Context {
         namespace: assignment.key.namespace.clone(),
         run_id: assignment.key.run_id,
@@ -209,14 +243,20 @@ fn content(sources: usize, run_input: &Arc<Value>, inputs: &[Delivered]) -> Arc<
         (0, _) => Arc::clone(run_input),
         (1, [only]) => Arc::clone(&only.value),
         _ => {
-            let by_node = inputs.iter().map(|input| (input.node_id.to_string(), Value::clone(&input.value)));
+            let by_node = inputs
+                .iter()
+                .map(|input| (input.node_id.to_string(), Value::clone(&input.value)));
             Arc::new(Value::Object(by_node.collect()))
         }
     }
 }
 
 /// A value, asked for until the database answers: a step does not fail because the database is away.
-pub(super) async fn load(parts: &Parts, key: &RunKey, source: &Source) -> Result<Arc<Value>, applet::Error> {
+pub(super) async fn load(
+    parts: &Parts,
+    key: &RunKey,
+    source: &Source,
+) -> Result<Arc<Value>, applet::Error> {
     let (sequence, info) = match source {
         Source::Ready(value) => return Ok(Arc::clone(value)),
         Source::Stored(sequence, info) => (*sequence, info),
@@ -224,22 +264,40 @@ pub(super) async fn load(parts: &Parts, key: &RunKey, source: &Source) -> Result
     persist(|| parts.payloads.value(key, sequence, info)).await
 }
 
-async fn output(parts: &Parts, assignment: &Assignment, outcome: Outcome) -> Result<End, applet::Error> {
+async fn output(
+    parts: &Parts,
+    assignment: &Assignment,
+    outcome: Outcome,
+) -> Result<End, applet::Error> {
     let max_bytes = parts.settings.max_payload_bytes;
     let encoded = Encoded::of_output(outcome.output, max_bytes)?;
     let info = if encoded.is_inline() {
         encoded.info.clone()
     } else {
         let path = assignment.path.to_string();
-        let at = ChunkKey { path, attempt: assignment.number, epoch: assignment.epoch };
+        let at = ChunkKey {
+            path,
+            attempt: assignment.number,
+            epoch: assignment.epoch,
+        };
         persist(|| parts.payloads.write(&assignment.key, &encoded, at.clone())).await?
     };
     let mut details = Value::Object(outcome.details);
     crate::value::settle_output(&mut details, MAX_DETAILS_BYTES)
         .map_err(|error| applet::Error::permanent(error.reason(), format!("details: {error}")))?;
-    let Value::Object(details) = details else { unreachable!("it was made an object just above") };
-    let port = outcome.port.map(|port| port.to_string()).unwrap_or_default();
-    Ok(End::Output { encoded, info, port, details })
+    let Value::Object(details) = details else {
+        unreachable!("it was made an object just above")
+    };
+    let port = outcome
+        .port
+        .map(|port| port.to_string())
+        .unwrap_or_default();
+    Ok(End::Output {
+        encoded,
+        info,
+        port,
+        details,
+    })
 }
 
 /// The most bytes of what a step tells beside its output.
@@ -256,7 +314,10 @@ where
             Ok(value) => return Ok(value),
             Err(error) => match error.class() {
                 store::Class::Lost | store::Class::Again | store::Class::Refusing => {
-                    warn!(error = &error as &dyn std::error::Error, "a payload has to wait for the database");
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "a payload has to wait for the database"
+                    );
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(Duration::from_secs(1));
                 }

@@ -29,8 +29,15 @@ impl Clock {
     /// A clock that was told the database's time just now.
     #[must_use]
     pub fn new(time: DateTime<Utc>) -> Self {
-        let reading = Reading { time, at: Instant::now(), last: time };
-        Self { reading: Mutex::new(reading), order: Mutex::new(ContextV7::new()) }
+        let reading = Reading {
+            time,
+            at: Instant::now(),
+            last: time,
+        };
+        Self {
+            reading: Mutex::new(reading),
+            order: Mutex::new(ContextV7::new()),
+        }
     }
 
     /// Sets the clock: the database said `time` between `asked` and now.
@@ -56,7 +63,11 @@ impl Clock {
     pub fn run_id(&self, time: DateTime<Utc>) -> RunId {
         let seconds = u64::try_from(time.timestamp()).unwrap_or(0);
         let order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-        RunId::new(Uuid::new_v7(Timestamp::from_unix(&*order, seconds, time.timestamp_subsec_nanos())))
+        RunId::new(Uuid::new_v7(Timestamp::from_unix(
+            &*order,
+            seconds,
+            time.timestamp_subsec_nanos(),
+        )))
     }
 }
 
@@ -72,7 +83,10 @@ mod tests {
         let ids: Vec<RunId> = (0..1_000).map(|_| clock.run_id(time)).collect();
 
         assert!(ids.is_sorted());
-        assert!(ids.iter().all(|id| id.uuid() >= crate::store::runs::first_id_at(time)));
+        assert!(
+            ids.iter()
+                .all(|id| id.uuid() >= crate::store::runs::first_id_at(time))
+        );
     }
 
     #[test]

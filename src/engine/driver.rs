@@ -105,7 +105,10 @@ pub struct Driver {
 
 impl std::fmt::Debug for Driver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Driver").field("key", &self.key).field("epoch", &self.epoch).finish_non_exhaustive()
+        f.debug_struct("Driver")
+            .field("key", &self.key)
+            .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
     }
 }
 
@@ -204,13 +207,19 @@ impl Driver {
     /// Applies an event and keeps it for the journal.
     fn record(&mut self, event: impl Into<Event>, payload: Option<Arc<str>>) -> i64 {
         let sequence = self.run.last_sequence() + 1;
-        let recorded = Recorded { sequence, at: self.now(), event: event.into(), payload };
+        let recorded = Recorded {
+            sequence,
+            at: self.now(),
+            event: event.into(),
+            payload,
+        };
         if let Err(mismatch) = self.run.apply(&recorded) {
             // The run asked for what it then refused: a bug, which must not reach the journal.
             panic!("run {}: {mismatch}", self.key);
         }
         self.pending.push(recorded);
-        self.pending_since.get_or_insert_with(tokio::time::Instant::now);
+        self.pending_since
+            .get_or_insert_with(tokio::time::Instant::now);
         sequence
     }
 
@@ -226,7 +235,9 @@ impl Driver {
         let due = self.run.wakes_at().filter(|_| self.before_end.is_none());
         let due = due.map(|at| (at - now).to_std().unwrap_or_default());
         let held = self.pending_since.filter(|_| self.flush.is_none());
-        let held = held.map(|since| (since + PURE_GRACE).saturating_duration_since(tokio::time::Instant::now()));
+        let held = held.map(|since| {
+            (since + PURE_GRACE).saturating_duration_since(tokio::time::Instant::now())
+        });
         due.into_iter().chain(held).min()
     }
 

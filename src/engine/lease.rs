@@ -21,7 +21,11 @@ impl Lease {
     /// A lease of this length that was never renewed.
     #[must_use]
     pub fn new(length: Duration) -> Self {
-        Self { length, sent_nanos: AtomicI64::new(i64::MIN), renewed: watch::Sender::new(0) }
+        Self {
+            length,
+            sent_nanos: AtomicI64::new(i64::MIN),
+            renewed: watch::Sender::new(0),
+        }
     }
 
     /// Its length.
@@ -71,7 +75,11 @@ impl Moment {
         #[cfg(not(target_os = "linux"))]
         let clock = ClockId::Monotonic;
         let time = clock_gettime(clock);
-        Self(time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec))
+        Self(
+            time.tv_sec
+                .saturating_mul(1_000_000_000)
+                .saturating_add(time.tv_nsec),
+        )
     }
 
     /// How long ago that was.

@@ -13,6 +13,7 @@ use crate::cpu::Cpu;
 use crate::ids::{RunId, RunKey};
 use crate::run::event::{ChunkKey, PayloadInfo};
 use crate::store::{self, Store, events, payloads};
+use crate::value::canonical;
 use crate::{applet, value};
 
 /// The most bytes of a payload that lies beside its event; a larger one lies in chunks.
@@ -39,7 +40,7 @@ impl Encoded {
         let text: Arc<str> = value.to_string().into();
         let info = PayloadInfo {
             size_bytes: text.len() as u64,
-            sha256: value::hex(&value::digest(text.as_bytes())),
+            sha256: canonical::hex(&canonical::digest(text.as_bytes())),
             chunks: None,
         };
         Self { value, text, info }
@@ -51,8 +52,9 @@ impl Encoded {
     ///
     /// The step's failure: U+0000, nesting too deep, too large.
     pub fn of_output(mut output: Arc<Value>, max_bytes: u64) -> Result<Self, applet::Error> {
-        value::settle_output(Arc::make_mut(&mut output), max_bytes)
-            .map_err(|error| applet::Error::permanent(error.reason(), format!("output: {error}")))?;
+        value::settle_output(Arc::make_mut(&mut output), max_bytes).map_err(|error| {
+            applet::Error::permanent(error.reason(), format!("output: {error}"))
+        })?;
         Ok(Self::new(output))
     }
 
@@ -85,8 +87,14 @@ impl Payloads {
     /// A cache of so many bytes in front of the store.
     #[must_use]
     pub fn new(store: Store, cpu: Cpu, cache_bytes: u64) -> Self {
-        let entries = usize::try_from(cache_bytes / 1_024).unwrap_or(usize::MAX).clamp(16, 100_000);
-        Self { store, cpu, values: Cache::with_weighter(entries, cache_bytes, Weight) }
+        let entries = usize::try_from(cache_bytes / 1_024)
+            .unwrap_or(usize::MAX)
+            .clamp(16, 100_000);
+        Self {
+            store,
+            cpu,
+            values: Cache::with_weighter(entries, cache_bytes, Weight),
+        }
     }
 
     /// Keeps a value at hand, of the event `sequence`.
@@ -99,10 +107,18 @@ impl Payloads {
     /// # Errors
     ///
     /// As every query.
-    pub async fn write(&self, key: &RunKey, encoded: &Encoded, at: ChunkKey) -> store::Result<PayloadInfo> {
+    pub async fn write(
+        &self,
+        key: &RunKey,
+        encoded: &Encoded,
+        at: ChunkKey,
+    ) -> store::Result<PayloadInfo> {
         let mut conn = self.store.conn().await?;
         payloads::write(&mut conn, key, &at, &encoded.text).await?;
-        Ok(PayloadInfo { chunks: Some(at), ..encoded.info.clone() })
+        Ok(PayloadInfo {
+            chunks: Some(at),
+            ..encoded.info.clone()
+        })
     }
 
     /// The text of the payload of one event.
@@ -110,11 +126,22 @@ impl Payloads {
     /// # Errors
     ///
     /// As every query; [`store::Error::Corrupt`] if it is not there.
-    pub async fn text(&self, key: &RunKey, sequence: i64, info: &PayloadInfo) -> store::Result<String> {
-        let missing = || store::Error::Corrupt(format!("the payload of event {sequence} of run {key} is missing"));
+    pub async fn text(
+        &self,
+        key: &RunKey,
+        sequence: i64,
+        info: &PayloadInfo,
+    ) -> store::Result<String> {
+        let missing = || {
+            store::Error::Corrupt(format!(
+                "the payload of event {sequence} of run {key} is missing"
+            ))
+        };
         let mut conn = self.store.conn().await?;
         match &info.chunks {
-            None => events::find_payload(&mut conn, key, sequence).await?.ok_or_else(missing),
+            None => events::find_payload(&mut conn, key, sequence)
+                .await?
+                .ok_or_else(missing),
             Some(at) => {
                 let bytes = payloads::read(&mut conn, key, at).await?;
                 if bytes.len() as u64 == info.size_bytes {
@@ -131,7 +158,12 @@ impl Payloads {
     /// # Errors
     ///
     /// As [`Payloads::text`].
-    pub async fn value(&self, key: &RunKey, sequence: i64, info: &PayloadInfo) -> store::Result<Arc<Value>> {
+    pub async fn value(
+        &self,
+        key: &RunKey,
+        sequence: i64,
+        info: &PayloadInfo,
+    ) -> store::Result<Arc<Value>> {
         let at = (key.run_id, sequence);
         if let Some(value) = self.values.get(&at) {
             return Ok(value);
@@ -141,9 +173,15 @@ impl Payloads {
         let parsed = if info.size_bytes <= BRIEF_BYTES as u64 {
             parse()
         } else {
-            self.cpu.run(parse).await.map_err(|panic| store::Error::Corrupt(panic.to_string()))?
+            self.cpu
+                .run(parse)
+                .await
+                .map_err(|panic| store::Error::Corrupt(panic.to_string()))?
         };
-        let value = Arc::new(parsed.map_err(|error| store::Error::Corrupt(format!("payload of run {key}: {error}")))?);
+        let value =
+            Arc::new(parsed.map_err(|error| {
+                store::Error::Corrupt(format!("payload of run {key}: {error}"))
+            })?);
         self.values.insert(at, Arc::clone(&value));
         Ok(value)
     }

@@ -10,7 +10,7 @@ use crate::applet::registry::Registry;
 use crate::applet::{self, Prepared};
 use crate::flow::graph::{Graph, NodeIndex, NodeShape};
 use crate::flow::{Effect, Policy, Revision, Violation};
-use crate::ids::FlowKey;
+use crate::ids::{FlowKey, Namespace};
 use crate::store::{self, Store, revisions};
 
 /// The most steps of one run that execute at once where the flow sets nothing.
@@ -31,7 +31,9 @@ pub struct Plan {
 
 impl std::fmt::Debug for Plan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Plan").field("revision", &self.revision.number).finish_non_exhaustive()
+        f.debug_struct("Plan")
+            .field("revision", &self.revision.number)
+            .finish_non_exhaustive()
     }
 }
 
@@ -60,19 +62,33 @@ impl Plan {
                 kind: node.kind.as_str().into(),
                 effect: node.effect.unwrap_or(own),
             });
-            let default = ready.as_ref().map_or(Duration::from_secs(60), |ready| ready.default_timeout());
+            let default = ready
+                .as_ref()
+                .map_or(Duration::from_secs(60), |ready| ready.default_timeout());
             prepared.push((ready, node.timeout.unwrap_or(default)));
         }
         let graph = Graph::new(shapes, &revision.definition.edges);
         let nodes = (0..)
             .map(NodeIndex)
             .zip(prepared)
-            .map(|(index, (prepared, timeout))| PlanNode { prepared, timeout, sources: graph.sources(index).len() })
+            .map(|(index, (prepared, timeout))| PlanNode {
+                prepared,
+                timeout,
+                sources: graph.sources(index).len(),
+            })
             .collect();
         // A schema that does not compile was refused when the flow was saved.
-        let input_schema =
-            revision.definition.input_schema.as_ref().and_then(|schema| jsonschema::validator_for(schema).ok());
-        Self { revision, graph: Arc::new(graph), nodes, input_schema }
+        let input_schema = revision
+            .definition
+            .input_schema
+            .as_ref()
+            .and_then(|schema| jsonschema::validator_for(schema).ok());
+        Self {
+            revision,
+            graph: Arc::new(graph),
+            nodes,
+            input_schema,
+        }
     }
 
     /// What is needed to run a node.
@@ -90,7 +106,9 @@ impl Plan {
     /// The most steps of one run that execute at once.
     #[must_use]
     pub fn parallel_steps(&self) -> usize {
-        self.policy().max_parallel_steps.unwrap_or(DEFAULT_PARALLEL_STEPS) as usize
+        self.policy()
+            .max_parallel_steps
+            .unwrap_or(DEFAULT_PARALLEL_STEPS) as usize
     }
 
     /// Whether the input has to be checked.
@@ -113,7 +131,11 @@ impl Plan {
                 description: error.masked().to_string(),
             }
         };
-        schema.iter_errors(input).map(violation).take(1_000).collect()
+        schema
+            .iter_errors(input)
+            .map(violation)
+            .take(1_000)
+            .collect()
     }
 }
 
@@ -122,14 +144,18 @@ impl Plan {
 pub struct Plans {
     registry: Registry,
     store: Store,
-    ready: Cache<(FlowKey, i32), Arc<Plan>>,
+    ready: Cache<(Namespace, FlowKey, i32), Arc<Plan>>,
 }
 
 impl Plans {
     /// Nothing ready yet.
     #[must_use]
     pub fn new(registry: Registry, store: Store) -> Self {
-        Self { registry, store, ready: Cache::new(CACHED) }
+        Self {
+            registry,
+            store,
+            ready: Cache::new(CACHED),
+        }
     }
 
     /// A revision, made ready if it is not.
@@ -137,14 +163,22 @@ impl Plans {
     /// # Errors
     ///
     /// As every query; [`store::Error::Corrupt`] if there is no such revision.
-    pub async fn get(&self, flow_key: FlowKey, revision: i32) -> store::Result<Arc<Plan>> {
+    pub async fn get(
+        &self,
+        namespace: &Namespace,
+        flow_key: FlowKey,
+        revision: i32,
+    ) -> store::Result<Arc<Plan>> {
         let load = async {
             let mut conn = self.store.conn().await?;
-            let found = revisions::find_revision(&mut conn, flow_key, revision).await?;
-            let found = found
-                .ok_or_else(|| store::Error::Corrupt(format!("no revision {revision} of flow {}", flow_key.0)))?;
+            let found = revisions::find_revision(&mut conn, namespace, flow_key, revision).await?;
+            let found = found.ok_or_else(|| {
+                store::Error::Corrupt(format!("no revision {revision} of flow {}", flow_key.0))
+            })?;
             Ok(Arc::new(Plan::new(&self.registry, found)))
         };
-        self.ready.get_or_insert_async(&(flow_key, revision), load).await
+        self.ready
+            .get_or_insert_async(&(namespace.clone(), flow_key, revision), load)
+            .await
     }
 }

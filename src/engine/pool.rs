@@ -21,7 +21,9 @@ impl Pool {
     /// A pool of so many slots.
     #[must_use]
     pub fn new(slots: usize) -> Self {
-        Self { slots: Arc::new(Semaphore::new(slots)) }
+        Self {
+            slots: Arc::new(Semaphore::new(slots)),
+        }
     }
 
     /// A slot, if one is free and nobody has asked before.
@@ -32,6 +34,11 @@ impl Pool {
 
     /// A slot, in the order of asking.
     pub async fn slot(self) -> Slot {
-        Slot(self.slots.acquire_owned().await.expect("the pool is never closed"))
+        Slot(
+            self.slots
+                .acquire_owned()
+                .await
+                .expect("the pool is never closed"),
+        )
     }
 }

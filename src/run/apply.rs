@@ -225,7 +225,13 @@ impl Run {
         self.history.state = state;
         self.no_longer_waits();
         self.history.ended_at = Some(at);
-        let open: Vec<NodeIndex> = self.history.running.iter().chain(self.history.waiting.keys()).copied().collect();
+        let open: Vec<NodeIndex> = self
+            .history
+            .running
+            .iter()
+            .chain(self.history.waiting.keys())
+            .copied()
+            .collect();
         for node in open {
             self.history.steps[node.at()].end(StepState::Cancelled, at, None);
             self.leave(node);

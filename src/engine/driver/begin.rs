@@ -59,7 +59,11 @@ pub enum Adopted {
 /// # Errors
 ///
 /// As every query; the run stays claimed, and the call may be repeated.
-pub async fn adopt(parts: Arc<Parts>, key: &RunKey, mailbox: mpsc::Receiver<Message>) -> store::Result<Adopted> {
+pub async fn adopt(
+    parts: Arc<Parts>,
+    key: &RunKey,
+    mailbox: mpsc::Receiver<Message>,
+) -> store::Result<Adopted> {
     let mut conn = parts.store.conn().await?;
     let Some(row) = runs::find(&mut conn, key).await? else {
         return Ok(Adopted::Gone);
@@ -70,8 +74,18 @@ pub async fn adopt(parts: Arc<Parts>, key: &RunKey, mailbox: mpsc::Receiver<Mess
     let history = events::history(&mut conn, key, row.last_sequence).await;
     let (count, letters) = inbox::read(&mut conn, key).await?;
     drop(conn);
-    let broken = |reason, message: String| Ok(Adopted::Broken { reason, message, row: Box::new(row.clone()) });
-    let plan = match parts.plans.get(row.flow_key, row.revision).await {
+    let broken = |reason, message: String| {
+        Ok(Adopted::Broken {
+            reason,
+            message,
+            row: Box::new(row.clone()),
+        })
+    };
+    let plan = match parts
+        .plans
+        .get(&key.namespace, row.flow_key, row.revision)
+        .await
+    {
         Ok(plan) => plan,
         Err(store::Error::Corrupt(problem)) => return broken("REVISION_LOST", problem),
         Err(error) => return Err(error),

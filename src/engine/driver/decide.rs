@@ -14,8 +14,8 @@ use crate::flow::graph::NodeIndex;
 use crate::ids::NodeId;
 use crate::run::Command;
 use crate::run::event::{
-    Failure, RunCancelled, RunFailed, RunResumed, RunStarted, RunWaiting, StepCancelled, StepOutcomeUnknown,
-    StepSkipped, StepStarted,
+    Failure, RunCancelled, RunFailed, RunResumed, RunStarted, RunWaiting, StepCancelled,
+    StepOutcomeUnknown, StepSkipped, StepStarted,
 };
 use crate::run::state::{StepState, StopCause};
 
@@ -40,17 +40,35 @@ impl Driver {
         match command {
             Command::Start => {
                 let longest = self.parts.settings.max_run_time;
-                let bound = self.plan.policy().run_timeout.map_or(longest, |timeout| timeout.min(longest));
+                let bound = self
+                    .plan
+                    .policy()
+                    .run_timeout
+                    .map_or(longest, |timeout| timeout.min(longest));
                 let bound = TimeDelta::from_std(bound).unwrap_or(TimeDelta::days(30));
-                self.record(RunStarted { deadline: now + bound }, None);
+                self.record(
+                    RunStarted {
+                        deadline: now + bound,
+                    },
+                    None,
+                );
             }
             Command::Resume(reason) => {
                 self.record(RunResumed { reason }, None);
             }
             Command::Skip(node) => {
-                self.record(StepSkipped { path: self.run.path(node) }, None);
+                self.record(
+                    StepSkipped {
+                        path: self.run.path(node),
+                    },
+                    None,
+                );
             }
-            Command::Attempt { node, number, waited } => return self.attempt(node, number, waited),
+            Command::Attempt {
+                node,
+                number,
+                waited,
+            } => return self.attempt(node, number, waited),
             Command::Park(node) => {
                 let error = Failure {
                     reason: "INTERRUPTED".to_owned(),
@@ -59,7 +77,14 @@ impl Driver {
                     details: Map::new(),
                 };
                 let attempt = self.run.step(node).attempt();
-                self.record(StepOutcomeUnknown { path: self.run.path(node), attempt, error }, None);
+                self.record(
+                    StepOutcomeUnknown {
+                        path: self.run.path(node),
+                        attempt,
+                        error,
+                    },
+                    None,
+                );
             }
             Command::Stop(cause) => return self.stop(cause),
             Command::Abandon(node, cause) => self.abandon(node, cause),
@@ -90,14 +115,25 @@ impl Driver {
             self.launch(assignment);
             return true;
         }
-        let Some(slot) = self.spare_slot.take().or_else(|| self.parts.pool.try_slot()) else {
-            self.slot_request.get_or_insert_with(|| Box::pin(self.parts.pool.clone().slot()));
+        let Some(slot) = self
+            .spare_slot
+            .take()
+            .or_else(|| self.parts.pool.try_slot())
+        else {
+            self.slot_request
+                .get_or_insert_with(|| Box::pin(self.parts.pool.clone().slot()));
             return false;
         };
         let gate = if waited {
             self.run.last_sequence()
         } else {
-            self.record(StepStarted { path: self.run.path(node), attempt: number }, None)
+            self.record(
+                StepStarted {
+                    path: self.run.path(node),
+                    attempt: number,
+                },
+                None,
+            )
         };
         let assignment = self.assign(node, number, waited, Some(slot));
         self.gated.push((gate, assignment));
@@ -106,10 +142,21 @@ impl Driver {
     }
 
     /// All that an attempt needs; from now on it counts as in flight.
-    fn assign(&mut self, node: NodeIndex, number: u32, waited: bool, slot: Option<crate::engine::pool::Slot>) -> Assignment {
+    fn assign(
+        &mut self,
+        node: NodeIndex,
+        number: u32,
+        waited: bool,
+        slot: Option<crate::engine::pool::Slot>,
+    ) -> Assignment {
         let stop = CancellationToken::new();
         let effect = self.run.graph().node(node).effect;
-        let flying = Flying { number, pure: effect == Effect::Pure, stop: stop.clone(), abort: None };
+        let flying = Flying {
+            number,
+            pure: effect == Effect::Pure,
+            stop: stop.clone(),
+            abort: None,
+        };
         self.flying.insert(node, flying);
         self.run.launched(node);
         let delivered = self.run.delivered(node);
@@ -142,17 +189,30 @@ impl Driver {
     fn referenced(&self, references: &References) -> Vec<NodeIndex> {
         let succeeded = |node: &NodeIndex| self.run.step(*node).state == StepState::Succeeded;
         match references {
-            References::Nodes(ids) => {
-                ids.iter().filter_map(|id| self.run.graph().find(id.as_str())).filter(succeeded).collect()
-            }
-            References::All => self.run.graph().nodes().map(|(index, _)| index).filter(succeeded).collect(),
+            References::Nodes(ids) => ids
+                .iter()
+                .filter_map(|id| self.run.graph().find(id.as_str()))
+                .filter(succeeded)
+                .collect(),
+            References::All => self
+                .run
+                .graph()
+                .nodes()
+                .map(|(index, _)| index)
+                .filter(succeeded)
+                .collect(),
         }
     }
 
     fn sources(&self, nodes: Vec<NodeIndex>) -> Vec<(NodeId, Source)> {
         nodes
             .into_iter()
-            .filter_map(|node| Some((self.run.graph().node(node).id.clone(), self.output_of(node)?)))
+            .filter_map(|node| {
+                Some((
+                    self.run.graph().node(node).id.clone(),
+                    self.output_of(node)?,
+                ))
+            })
             .collect()
     }
 
@@ -198,7 +258,9 @@ impl Driver {
             return;
         }
         let committed = self.committed;
-        let (free, gated) = std::mem::take(&mut self.gated).into_iter().partition(|(gate, _)| *gate <= committed);
+        let (free, gated) = std::mem::take(&mut self.gated)
+            .into_iter()
+            .partition(|(gate, _)| *gate <= committed);
         self.gated = gated;
         for (_, assignment) in free {
             self.launch(assignment);
@@ -225,7 +287,9 @@ impl Driver {
     fn abandon(&mut self, node: NodeIndex, cause: StopCause) {
         let flying = self.flying.remove(&node);
         self.run.landed(node);
-        let number = flying.as_ref().map_or_else(|| self.run.step(node).attempt(), |flying| flying.number);
+        let number = flying
+            .as_ref()
+            .map_or_else(|| self.run.step(node).attempt(), |flying| flying.number);
         if let Some(abort) = flying.and_then(|flying| flying.abort) {
             abort.abort();
         }
@@ -233,9 +297,23 @@ impl Driver {
         self.cut(node, number, cause, outcome_unknown);
     }
 
-    pub(super) fn cut(&mut self, node: NodeIndex, attempt: u32, cause: StopCause, outcome_unknown: bool) {
+    pub(super) fn cut(
+        &mut self,
+        node: NodeIndex,
+        attempt: u32,
+        cause: StopCause,
+        outcome_unknown: bool,
+    ) {
         let path = self.run.path(node);
-        self.record(StepCancelled { path, attempt, cause, outcome_unknown }, None);
+        self.record(
+            StepCancelled {
+                path,
+                attempt,
+                cause,
+                outcome_unknown,
+            },
+            None,
+        );
     }
 
     /// Starts nothing more. What may be repeated is dropped; what may not is waited for.

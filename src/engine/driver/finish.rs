@@ -22,7 +22,9 @@ impl Driver {
         let keyed = self.run.graph().ends().len() > 1;
         if let ([end], false) = (&*ends, keyed) {
             // The end's output is the run's: what is known of it serves again.
-            if let (Some(encoded), Some(output)) = (self.outputs.get(end), &self.run.step(*end).output) {
+            if let (Some(encoded), Some(output)) =
+                (self.outputs.get(end), &self.run.step(*end).output)
+            {
                 let text = output.info.chunks.is_none().then(|| encoded.text.clone());
                 return self.finished(Ok((output.info.clone(), text)));
             }
@@ -33,14 +35,23 @@ impl Driver {
             .collect();
         let parts = Arc::clone(&self.parts);
         let key = self.key.clone();
-        let at = ChunkKey { path: String::new(), attempt: 1, epoch: self.epoch };
+        let at = ChunkKey {
+            path: String::new(),
+            attempt: 1,
+            epoch: self.epoch,
+        };
         let mut making = Box::pin(async move {
             let mut values = Vec::with_capacity(sources.len());
             for (node, source) in &sources {
                 values.push((node.to_string(), load(&parts, &key, source).await?));
             }
             let value = if keyed {
-                Arc::new(Value::Object(values.into_iter().map(|(node, value)| (node, Value::clone(&value))).collect()))
+                Arc::new(Value::Object(
+                    values
+                        .into_iter()
+                        .map(|(node, value)| (node, Value::clone(&value)))
+                        .collect(),
+                ))
             } else {
                 values.pop().map(|(_, value)| value).unwrap_or_default()
             };
@@ -62,9 +73,21 @@ impl Driver {
         match finished {
             Ok((output, text)) => self.record_end(RunSucceeded { output }, text),
             Err(error) => {
-                let failure =
-                    Failure { reason: error.reason.to_owned(), message: error.message, details: error.details };
-                self.record_end(RunFailed { error: RunError { failure, path: None, attempt: 0 } }, None);
+                let failure = Failure {
+                    reason: error.reason.to_owned(),
+                    message: error.message,
+                    details: error.details,
+                };
+                self.record_end(
+                    RunFailed {
+                        error: RunError {
+                            failure,
+                            path: None,
+                            attempt: 0,
+                        },
+                    },
+                    None,
+                );
             }
         }
     }

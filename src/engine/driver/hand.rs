@@ -21,7 +21,9 @@ impl Driver {
             return;
         }
         let computing = self.finish.is_some() || self.flying.values().any(|flying| flying.pure);
-        let waited = self.pending_since.is_some_and(|since| since.elapsed() >= PURE_GRACE);
+        let waited = self
+            .pending_since
+            .is_some_and(|since| since.elapsed() >= PURE_GRACE);
         if computing && !waited && self.before_end.is_none() {
             return;
         }
@@ -30,17 +32,37 @@ impl Driver {
         let answered = std::mem::take(&mut self.letters.answered);
         let projection = projection(&self.run);
         let journal = self.parts.journal.clone();
-        self.handed = Some(Handed { events: Arc::clone(&events), answered: answered.clone() });
+        self.handed = Some(Handed {
+            events: Arc::clone(&events),
+            answered: answered.clone(),
+        });
         self.flush = Some(match self.birth.take() {
             Some(mut birth) => {
                 birth.events = events;
                 birth.projection = projection;
-                Box::pin(async move { journal.bear(birth).await.map_or(Flushed::Closed, Flushed::Born) })
+                Box::pin(async move {
+                    journal
+                        .bear(birth)
+                        .await
+                        .map_or(Flushed::Closed, Flushed::Born)
+                })
             }
             None => {
                 let folded = self.before_end.is_some().then_some(self.letters.folded);
-                let entry = Move { key: self.key.clone(), epoch: self.epoch, events, projection, folded, answered };
-                Box::pin(async move { journal.append(entry).await.map_or(Flushed::Closed, Flushed::Moved) })
+                let entry = Move {
+                    key: self.key.clone(),
+                    epoch: self.epoch,
+                    events,
+                    projection,
+                    folded,
+                    answered,
+                };
+                Box::pin(async move {
+                    journal
+                        .append(entry)
+                        .await
+                        .map_or(Flushed::Closed, Flushed::Moved)
+                })
             }
         });
     }
@@ -55,7 +77,11 @@ impl Driver {
                     // An error says that the caller has left; the run goes on without it.
                     reply.send(born).ok();
                 }
-                if is_born { self.durable(&handed) } else { Some(Exit::Unborn) }
+                if is_born {
+                    self.durable(&handed)
+                } else {
+                    Some(Exit::Unborn)
+                }
             }
             Flushed::Moved(Verdict::Committed) => self.durable(&handed),
             Flushed::Moved(Verdict::LetterCame) => {
@@ -79,20 +105,28 @@ impl Driver {
             match &recorded.event {
                 Event::RunQueued(_) => {
                     if let Some(encoded) = self.input.take() {
-                        self.parts.payloads.keep(self.key.run_id, recorded.sequence, encoded.value);
+                        self.parts
+                            .payloads
+                            .keep(self.key.run_id, recorded.sequence, encoded.value);
                     }
                 }
                 Event::StepSucceeded(event) => {
                     let node = self.run.graph().find(event.path.as_str());
                     if let Some(encoded) = node.and_then(|node| self.outputs.remove(&node)) {
-                        self.parts.payloads.keep(self.key.run_id, recorded.sequence, encoded.value);
+                        self.parts
+                            .payloads
+                            .keep(self.key.run_id, recorded.sequence, encoded.value);
                     }
                 }
                 _ => {}
             }
         }
         if self.before_end.is_some() && self.pending.is_empty() {
-            return Some(if self.run.state().is_final() { Exit::Ended } else { Exit::Parked });
+            return Some(if self.run.state().is_final() {
+                Exit::Ended
+            } else {
+                Exit::Parked
+            });
         }
         self.release_gated();
         None
@@ -139,7 +173,9 @@ pub(super) fn projection(run: &Run) -> Projection {
     let owner = match state {
         RunState::Succeeded | RunState::Failed | RunState::Cancelled => Owner::Ended,
         RunState::Waiting => run.waits_until().map_or(Owner::Kept, Owner::Parked),
-        RunState::Queued | RunState::Running | RunState::Paused | RunState::Cancelling => Owner::Kept,
+        RunState::Queued | RunState::Running | RunState::Paused | RunState::Cancelling => {
+            Owner::Kept
+        }
     };
     Projection {
         state,

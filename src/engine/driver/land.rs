@@ -6,7 +6,9 @@ use serde_json::Map;
 use super::Driver;
 use crate::applet::{self, Certainty, Effect};
 use crate::engine::attempt::{End, Landed};
-use crate::run::event::{Failure, RunCancelling, StepFailed, StepOutcomeUnknown, StepSucceeded, StepWaiting};
+use crate::run::event::{
+    Failure, RunCancelling, StepFailed, StepOutcomeUnknown, StepSucceeded, StepWaiting,
+};
 use crate::run::state::{Handling, RunState, StopCause};
 use crate::store::inbox::{Letter, Request};
 
@@ -16,8 +18,16 @@ const STOP_GRACE: TimeDelta = TimeDelta::seconds(10);
 impl Driver {
     /// Takes in an attempt that has come to its end.
     pub(super) fn landed(&mut self, landed: Landed) {
-        let Landed { node, number, started_at, end } = landed;
-        let known = self.flying.get(&node).is_some_and(|flying| flying.number == number);
+        let Landed {
+            node,
+            number,
+            started_at,
+            end,
+        } = landed;
+        let known = self
+            .flying
+            .get(&node)
+            .is_some_and(|flying| flying.number == number);
         if !known {
             // It was given up before it ended: its step has been decided without it.
             return;
@@ -26,14 +36,34 @@ impl Driver {
         self.run.landed(node);
         let path = self.run.path(node);
         match end {
-            End::Output { encoded, info, port, details } => {
+            End::Output {
+                encoded,
+                info,
+                port,
+                details,
+            } => {
                 let payload = info.chunks.is_none().then(|| encoded.text.clone());
-                let event = StepSucceeded { path, attempt: number, started_at, port, output: info, details };
+                let event = StepSucceeded {
+                    path,
+                    attempt: number,
+                    started_at,
+                    port,
+                    output: info,
+                    details,
+                };
                 self.record(event, payload);
                 self.outputs.insert(node, encoded);
             }
             End::WaitUntil(until) => {
-                self.record(StepWaiting { path, attempt: number, started_at, until }, None);
+                self.record(
+                    StepWaiting {
+                        path,
+                        attempt: number,
+                        started_at,
+                        until,
+                    },
+                    None,
+                );
             }
             End::Cancelled { outcome_unknown } => {
                 let cause = self.stopping.unwrap_or(StopCause::RunCancelled);
@@ -42,12 +72,29 @@ impl Driver {
             End::Failed(error) => {
                 let at_most_once = self.run.graph().node(node).effect == Effect::AtMostOnce;
                 if at_most_once && error.certainty == Certainty::Unknown {
-                    self.record(StepOutcomeUnknown { path, attempt: number, error: failure(error) }, None);
+                    self.record(
+                        StepOutcomeUnknown {
+                            path,
+                            attempt: number,
+                            error: failure(error),
+                        },
+                        None,
+                    );
                 } else {
                     let force_at = self.now() + STOP_GRACE;
                     let handling = Handling::FailRun;
                     let error = failure(error);
-                    self.record(StepFailed { path, attempt: number, started_at, error, handling, force_at }, None);
+                    self.record(
+                        StepFailed {
+                            path,
+                            attempt: number,
+                            started_at,
+                            error,
+                            handling,
+                            force_at,
+                        },
+                        None,
+                    );
                 }
             }
         }
@@ -66,12 +113,19 @@ impl Driver {
                 if state == RunState::Cancelling || state.is_final() {
                     return;
                 }
-                let grace = TimeDelta::milliseconds(i64::try_from(*grace_ms).unwrap_or(i64::MAX / 2));
+                let grace =
+                    TimeDelta::milliseconds(i64::try_from(*grace_ms).unwrap_or(i64::MAX / 2));
                 let force_at = self.now() + grace;
                 self.finish = None;
                 // What a failure stopped goes on being stopped, now for this cause.
                 self.stopping = None;
-                self.record(RunCancelling { reason: reason.clone(), force_at }, None);
+                self.record(
+                    RunCancelling {
+                        reason: reason.clone(),
+                        force_at,
+                    },
+                    None,
+                );
             }
         }
     }
@@ -84,7 +138,11 @@ fn failure(error: applet::Error) -> Failure {
         serde_json::Value::Object(details) if kept => details,
         _ => Map::new(),
     };
-    Failure { reason: error.reason.to_owned(), message: storable(&error.message), details }
+    Failure {
+        reason: error.reason.to_owned(),
+        message: storable(&error.message),
+        details,
+    }
 }
 
 /// The most bytes of what a failure tells beside its message.
@@ -93,5 +151,9 @@ const MAX_DETAILS_BYTES: u64 = 64 * 1024;
 /// A message as it can be stored: without U+0000, and of a bounded length.
 fn storable(message: &str) -> String {
     const MOST: usize = 4_096;
-    message.chars().filter(|&character| character != '\0').take(MOST).collect()
+    message
+        .chars()
+        .filter(|&character| character != '\0')
+        .take(MOST)
+        .collect()
 }
