@@ -1,7 +1,7 @@
 //! The one way out to the network.
 //!
 //! Whoever writes a flow chooses where its requests go, so they go only where the [`Policy`] lets them: to the public
-//! internet, and to what the operator opens. That is decided about addresses, never about names: the [`resolver`]
+//! internet, and to what the operator opens. That is decided about addresses, never about names: the `resolver`
 //! gives the HTTP client only addresses that were checked, an address in a URL is checked before the request, and
 //! redirects are followed here, one request at a time, each of them checked like the first. No proxy is used, whatever
 //! the environment says, because a proxy would resolve and connect unchecked.

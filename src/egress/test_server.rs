@@ -46,8 +46,8 @@ impl Reply {
             text.push_str(header);
             text.push_str("\r\n");
         }
-        text.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
         let mut bytes = text.into_bytes();
+        bytes.extend(format!("Content-Length: {}\r\n\r\n", body.len()).into_bytes());
         bytes.extend_from_slice(body);
         Self::Whole(bytes)
     }
@@ -115,10 +115,11 @@ impl TestServer {
                     };
                     match tls {
                         None => exchange(stream, note).await,
-                        Some(tls) => match tls.accept(stream).await {
-                            Ok(stream) => exchange(stream, note).await,
-                            Err(_) => (),
-                        },
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                exchange(stream, note).await;
+                            }
+                        }
                     }
                 });
             }
