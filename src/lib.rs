@@ -13,3 +13,6 @@ pub mod cpu;
 pub mod egress;
 pub mod proto;
 pub mod template;
+
+pub mod config;
+pub mod postgres;
