@@ -14,5 +14,8 @@ pub mod egress;
 pub mod proto;
 pub mod template;
 
+pub mod hub;
+pub mod store;
+
 pub mod config;
 pub mod postgres;
