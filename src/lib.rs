@@ -19,3 +19,9 @@ pub mod store;
 
 pub mod config;
 pub mod postgres;
+pub mod server;
+pub mod telemetry;
+
+pub mod cli;
+pub mod demo;
+pub mod dev;

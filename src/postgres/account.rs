@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 
 /// A user of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
+pub(super) struct Account {
     /// Its name, for messages.
     pub name: String,
     /// Its number.
@@ -32,7 +32,7 @@ pub enum Error {
 impl Account {
     /// Who is to run a server on this data: `None` for the user of this process, and as root the owner of the data,
     /// else `postgres`, else `nobody`.
-    pub fn for_data(data: &Path) -> Result<Option<Self>, Error> {
+    pub(super) fn for_data(data: &Path) -> Result<Option<Self>, Error> {
         if !rustix::process::geteuid().is_root() {
             return Ok(None);
         }
@@ -53,13 +53,13 @@ impl Account {
     }
 
     /// Makes `command` run as this user; the groups of root do not come along.
-    pub fn apply(&self, command: &mut Command) {
+    pub(super) fn apply(&self, command: &mut Command) {
         // The standard library drops the supplementary groups where it changes the user as root.
         command.uid(self.uid).gid(self.gid);
     }
 
     /// Whether this user can pass through a directory.
-    pub fn may_enter(&self, dir: &fs::Metadata) -> bool {
+    pub(super) fn may_enter(&self, dir: &fs::Metadata) -> bool {
         let bit = if dir.uid() == self.uid {
             0o100
         } else if dir.gid() == self.gid {

@@ -76,7 +76,7 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Erro
 
 /// The directory of one cluster, held by this process.
 #[derive(Debug)]
-pub struct Directory {
+pub(super) struct Directory {
     base: PathBuf,
     socket: PathBuf,
     ephemeral: bool,
@@ -86,7 +86,7 @@ pub struct Directory {
 
 impl Directory {
     /// Makes the directory unless it is there, and takes its lock.
-    pub fn claim(place: &Place) -> Result<Self, Error> {
+    pub(super) fn claim(place: &Place) -> Result<Self, Error> {
         let (base, ephemeral) = match place {
             Place::Kept(dir) => {
                 let dir =
@@ -114,7 +114,7 @@ impl Directory {
     }
 
     /// Gives the directories to the user who runs the server, if that is another one.
-    pub fn hand_to(&mut self, account: Option<&Account>) -> Result<(), Error> {
+    pub(super) fn hand_to(&mut self, account: Option<&Account>) -> Result<(), Error> {
         let Some(account) = account else {
             return Ok(());
         };
@@ -135,32 +135,32 @@ impl Directory {
     }
 
     /// The directory that holds everything.
-    pub fn base(&self) -> &Path {
+    pub(super) fn base(&self) -> &Path {
         &self.base
     }
 
     /// What Postgres calls its data directory.
-    pub fn data(&self) -> PathBuf {
+    pub(super) fn data(&self) -> PathBuf {
         self.base.join("data")
     }
 
     /// Where a cluster is made before it is complete.
-    pub fn unfinished_data(&self) -> PathBuf {
+    pub(super) fn unfinished_data(&self) -> PathBuf {
         self.base.join("data.new")
     }
 
     /// What the server writes for people.
-    pub fn log(&self) -> PathBuf {
+    pub(super) fn log(&self) -> PathBuf {
         self.base.join("postgres.log")
     }
 
     /// The directory of the socket.
-    pub fn socket(&self) -> &Path {
+    pub(super) fn socket(&self) -> &Path {
         &self.socket
     }
 
     /// The major version of the data; `None` if there is none yet.
-    pub fn data_version(&self) -> Result<Option<u32>, Error> {
+    pub(super) fn data_version(&self) -> Result<Option<u32>, Error> {
         let data = self.data();
         let path = data.join("PG_VERSION");
         match fs::read_to_string(&path) {

@@ -32,7 +32,7 @@ pub enum Error {
 }
 
 /// Makes the cluster of a directory that has none.
-pub fn make(
+pub(super) fn make(
     programs: &Programs,
     directory: &Directory,
     account: Option<&Account>,

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 /// How long a server may take to end its sessions and write a checkpoint.
-pub const FAST_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const FAST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a server may take that was told to leave as it is.
-pub const IMMEDIATE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const IMMEDIATE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often it is looked whether it has gone.
 const POLL: Duration = Duration::from_millis(10);
@@ -42,7 +42,7 @@ pub enum Error {
 }
 
 /// Stops the server that runs on `data`, if one does.
-pub fn clear(data: &Path) -> Result<(), Error> {
+pub(super) fn clear(data: &Path) -> Result<(), Error> {
     let path = data.join("postmaster.pid");
     let error = |source| Error::Io {
         data: data.to_owned(),

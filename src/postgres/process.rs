@@ -30,7 +30,7 @@ const STOPS: [(Signal, Duration); 3] = [
 
 /// A running server.
 #[derive(Debug)]
-pub struct Process {
+pub(super) struct Process {
     // `None` once it has ended and its number may be another's.
     pid: Arc<Mutex<Option<Pid>>>,
     ended: watch::Receiver<bool>,
@@ -38,7 +38,7 @@ pub struct Process {
 
 impl Process {
     /// Starts the server of a directory. It need not answer yet.
-    pub fn spawn(
+    pub(super) fn spawn(
         programs: &Programs,
         directory: &Directory,
         account: Option<&Account>,
@@ -101,18 +101,18 @@ impl Process {
     }
 
     /// Whether the server has ended.
-    pub fn has_ended(&self) -> bool {
+    pub(super) fn has_ended(&self) -> bool {
         *self.ended.borrow()
     }
 
     /// Waits until the server has ended.
-    pub async fn ended(&self) {
+    pub(super) async fn ended(&self) {
         // An error would mean that the keeper is gone, which it only is after the end.
         drop(self.ended.clone().wait_for(|ended| *ended).await);
     }
 
     /// Stops the server and waits for its end.
-    pub async fn stop(&self) {
+    pub(super) async fn stop(&self) {
         for (signal, timeout) in STOPS {
             self.tell(signal);
             if tokio::time::timeout(timeout, self.ended()).await.is_ok() {
