@@ -15,4 +15,7 @@ pub mod egress;
 pub mod proto;
 pub mod template;
 
+pub mod engine;
+pub mod hub;
+pub mod journal;
 pub mod store;

@@ -5,15 +5,25 @@
 //! must not wait for the pool (lease renewal, LISTEN, migrations); and a [`lane::Lane`], for the journal, which must
 //! know the exact SQLSTATE of a failure.
 
+pub mod births;
 mod dial;
 mod error;
+pub mod events;
+pub mod executors;
 pub mod flows;
+pub mod flush;
+pub mod inbox;
 pub mod lane;
 pub mod migrate;
+pub mod partitions;
+pub mod payloads;
 mod pool;
 pub mod preflight;
 pub mod revisions;
+pub mod runs;
+#[expect(missing_docs, reason = "generated")]
 pub mod schema;
+pub mod standing;
 pub mod tls;
 
 use std::fmt;

@@ -181,8 +181,11 @@ fn labels_to(labels: &BTreeMap<String, String>) -> Value {
 
 /// Stores a new flow as revision 1, all of it or nothing.
 ///
-/// Fails with [`Error::FlowExists`] if the id is taken; of two callers with the same id the later one waits for the
-/// earlier one's commit and then fails.
+/// Of two callers with the same id the later one waits for the earlier one's commit and then fails.
+///
+/// # Errors
+///
+/// [`Error::FlowExists`] if the id is taken.
 pub async fn create(
     conn: &mut AsyncPgConnection,
     namespace: &Namespace,
@@ -199,8 +202,12 @@ pub async fn create(
 /// Makes a flow what `content` says: a new revision if its hash differs from the latest one's, a new version if
 /// anything differs, and nothing if nothing does. All of it or nothing.
 ///
-/// Callers that update the same flow do so one after the other. With an `etag` of an earlier version it fails with
-/// [`Error::EtagMismatch`]; an etag also forbids to create.
+/// Callers that update the same flow do so one after the other. Who expects an etag expects a flow, so that none is
+/// created then.
+///
+/// # Errors
+///
+/// [`Error::EtagMismatch`] if the flow is no longer the one expected, [`Error::FlowNotFound`].
 pub async fn update(
     conn: &mut AsyncPgConnection,
     namespace: &Namespace,
@@ -234,8 +241,11 @@ pub async fn update(
 
 /// Hides a flow: no query of this module finds it any more, its id is free, and its runs go on with their revisions.
 ///
-/// Fails with [`Error::FlowNotFound`], also for the second of two callers, and with [`Error::EtagMismatch`]. Whether
-/// runs are open is the caller's question; a run that is being started meanwhile starts.
+/// Whether runs are open is the caller's question; a run that is being started meanwhile starts.
+///
+/// # Errors
+///
+/// [`Error::FlowNotFound`], also for the second of two callers, and [`Error::EtagMismatch`].
 pub async fn delete(
     conn: &mut AsyncPgConnection,
     namespace: &Namespace,
@@ -260,6 +270,10 @@ pub async fn delete(
 }
 
 /// A flow without its graph, as it is now.
+///
+/// # Errors
+///
+/// [`Error::Corrupt`] if its labels are no texts.
 pub async fn find_head(
     conn: &mut AsyncPgConnection,
     namespace: &Namespace,
@@ -274,7 +288,11 @@ pub async fn find_head(
         .transpose()
 }
 
-/// A flow without its graph, as it is now; fails with [`Error::FlowNotFound`].
+/// A flow without its graph, as it is now.
+///
+/// # Errors
+///
+/// [`Error::FlowNotFound`].
 pub async fn get_head(
     conn: &mut AsyncPgConnection,
     namespace: &Namespace,
@@ -286,6 +304,10 @@ pub async fn get_head(
 }
 
 /// A flow's key and the number of its newest revision, as they are now: by one index, for the start of a run.
+///
+/// # Errors
+///
+/// Only what the database fails with.
 pub async fn find_latest(
     conn: &mut AsyncPgConnection,
     namespace: &Namespace,
@@ -300,6 +322,10 @@ pub async fn find_latest(
 }
 
 /// The ids of these flows, by key; those that were deleted are left out.
+///
+/// # Errors
+///
+/// Only what the database fails with.
 pub async fn ids(
     conn: &mut AsyncPgConnection,
     namespace: &Namespace,
@@ -323,6 +349,10 @@ pub async fn ids(
 ///
 /// By keyset: what is created or deleted between two pages may or may not be seen, anything else is seen once, but
 /// in the order of changes a flow that is changed may be seen again.
+///
+/// # Errors
+///
+/// [`Error::Corrupt`] if a flow's labels are no texts.
 pub async fn list(
     conn: &mut AsyncPgConnection,
     namespace: &Namespace,
@@ -403,7 +433,11 @@ pub async fn list(
         .collect()
 }
 
-/// Fails with [`Error::EtagMismatch`] if the caller expects another version of the flow.
+/// Compares the version that a caller expects with the one that there is.
+///
+/// # Errors
+///
+/// [`Error::EtagMismatch`] if they differ.
 pub fn check_etag(current: &Head, expected: Option<&str>) -> Result<()> {
     match expected {
         Some(given) if given != current.etag() => Err(Error::EtagMismatch {

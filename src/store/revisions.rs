@@ -77,8 +77,12 @@ struct EdgeRow {
 
 /// A flow with its graph: that of `revision`, or of the latest one.
 ///
-/// All else is as it is now. Fails with [`Error::FlowNotFound`] or [`Error::RevisionNotFound`]. What a concurrent
-/// update writes is seen as a whole or not at all, because the graph is read by its number.
+/// All else is as it is now. What a concurrent update writes is seen as a whole or not at all, because the graph is
+/// read by its number.
+///
+/// # Errors
+///
+/// [`Error::FlowNotFound`], [`Error::RevisionNotFound`].
 pub async fn get_flow(
     conn: &mut AsyncPgConnection,
     namespace: &Namespace,
@@ -97,6 +101,10 @@ pub async fn get_flow(
 }
 
 /// A revision for a run of it: also of a flow that was deleted meanwhile, whose name is then empty.
+///
+/// # Errors
+///
+/// [`Error::Corrupt`] if it holds what this version does not know.
 pub async fn find_revision(
     conn: &mut AsyncPgConnection,
     namespace: &Namespace,
@@ -118,6 +126,10 @@ pub async fn find_revision(
 /// A page of a flow's revisions, newest first: at most `limit`, those below `before`.
 ///
 /// Revisions that are stored between two pages are not seen, since they come before the first.
+///
+/// # Errors
+///
+/// Only what the database fails with.
 pub async fn list(
     conn: &mut AsyncPgConnection,
     namespace: &Namespace,
@@ -139,6 +151,10 @@ pub async fn list(
 }
 
 /// Hash of a revision's graph; revisions never change, so neither does the answer.
+///
+/// # Errors
+///
+/// Only what the database fails with.
 pub async fn find_hash(
     conn: &mut AsyncPgConnection,
     namespace: &Namespace,
