@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Jsonb, Nullable, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use serde_json::Value;
 
 use super::flows::Head;
@@ -251,6 +251,9 @@ pub(super) async fn insert(
         input_schema,
         policy,
     } = definition;
+    // The foreign keys of edges are checked one by one, by a plan that the session keeps. Made while the tables are small
+    // it would read all nodes for each edge, which takes seconds for a large graph.
+    conn.batch_execute("SET LOCAL enable_seqscan = off").await?;
     diesel::insert_into(flow_revisions::table)
         .values((
             flow_revisions::namespace.eq(namespace.as_str()),
