@@ -19,3 +19,12 @@ pub mod engine;
 pub mod hub;
 pub mod journal;
 pub mod store;
+
+pub mod config;
+pub mod postgres;
+pub mod server;
+pub mod telemetry;
+
+pub mod cli;
+pub mod demo;
+pub mod dev;
