@@ -31,6 +31,9 @@ pub struct Config {
     pub limits: Limits,
     /// How it treats connections.
     pub connections: Connections,
+    /// Whether the database is used by this process alone, as a private cluster is: then runs that an older process
+    /// has left are taken over at once.
+    pub alone: bool,
 }
 
 /// Settings that `serve`, `dev` and `demo` have in common.
@@ -64,6 +67,7 @@ impl Common {
             execution: self.execution,
             limits: self.limits,
             connections: self.connections,
+            alone: false,
         }
     }
 }

@@ -105,7 +105,10 @@ fn configured(listen: Listen, cluster: &PrivateCluster, mut common: Common) -> C
         .egress_allow
         .get_or_insert_with(|| LOOPBACK.to_owned());
     let url = Secret::new(cluster.url(DATABASE));
-    common.with(listen, url, Migrate::Auto)
+    Config {
+        alone: true,
+        ..common.with(listen, url, Migrate::Auto)
+    }
 }
 
 /// Where `dev` keeps its data: where it is told to, or where programs of this user do.

@@ -52,6 +52,12 @@ pub enum Error {
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// The list of networks that flows may call cannot be read.
+    #[error("--egress-allow cannot be read")]
+    EgressAllow(#[source] crate::egress::ParseError),
+    /// The clients for requests that flows send cannot be made.
+    #[error("cannot set up requests of flows")]
+    Egress(#[source] crate::egress::Error),
     /// The operating system gives no threads.
     #[error("cannot start threads")]
     Threads(#[source] std::io::Error),

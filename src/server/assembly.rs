@@ -8,7 +8,11 @@ use tokio::sync::watch;
 use tonic::service::Routes;
 
 use super::Error;
+use crate::applet::registry::Registry;
 use crate::config::{Config, Migrate};
+use crate::cpu::Cpu;
+use crate::egress::{self, Egress};
+use crate::engine::{self, Engine};
 use crate::store::{self, Store, migrate};
 
 /// What serves behind the transport.
@@ -77,13 +81,55 @@ pub(super) async fn assemble(config: &Config) -> Result<Parts, Error> {
         schema: schema.applied.last().cloned().unwrap_or_default(),
         postgres: store.server().version.clone(),
     };
-    let (_, database) = watch::channel(true);
+    let cpu = Cpu::start().map_err(Error::Threads)?;
+    let allowed = config.execution.egress_allow.as_deref().unwrap_or_default();
+    let egress = Egress::new(
+        allowed
+            .parse::<egress::Policy>()
+            .map_err(Error::EgressAllow)?,
+    )
+    .map_err(Error::Egress)?;
+    let engine = Engine::launch(
+        engine_settings(config),
+        store.clone(),
+        Registry::standard(),
+        cpu,
+        egress,
+    )
+    .await?;
     Ok(Parts {
         routes: Routes::default(),
-        database,
-        drain: Drain::new(|_| async move { store.close() }),
+        database: engine.reachable(),
+        drain: Drain::new(move |timeout| async move {
+            engine.stop(timeout).await;
+            store.close();
+        }),
         about,
     })
+}
+
+/// The most bytes of payloads that are kept at hand.
+const PAYLOAD_CACHE_BYTES: u64 = 32 * 1024 * 1024;
+
+fn engine_settings(config: &Config) -> engine::Settings {
+    let execution = &config.execution;
+    engine::Settings {
+        journal_lanes: usize::from(execution.journal_lanes),
+        max_concurrent_steps: count(execution.max_concurrent_steps),
+        max_open_runs: count(execution.max_open_runs),
+        max_watchers: count(config.limits.max_watchers),
+        lease: execution.lease,
+        max_run_time: execution.max_run_time,
+        max_payload_bytes: u64::from(config.limits.max_payload_bytes),
+        payload_cache_bytes: PAYLOAD_CACHE_BYTES,
+        partition_width: config.database.pool.partition_width,
+        address: config.listen.advertise.clone().unwrap_or_default(),
+        alone: config.alone,
+    }
+}
+
+fn count(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// How the store is to use the database.
