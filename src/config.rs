@@ -231,15 +231,14 @@ pub struct Log {
     pub log_format: LogFormat,
 
     /// What is logged: a level (error, warn, info, debug, trace), or levels by module such as
-    /// `info,synapps::journal=debug`
+    /// `info,synapps::journal=debug`. Unset: info; warn in `demo`
     #[arg(
         long = "log",
         env = "SYNAPPS_LOG",
         value_name = "FILTER",
-        default_value = "info",
         global = true
     )]
-    pub log_filter: String,
+    pub log_filter: Option<String>,
 }
 
 /// The form of a line in the log.

@@ -33,12 +33,12 @@ const EXAMPLES: [(&str, &str); 4] = [
         include_str!("../examples/branch-and-merge.json"),
     ),
     ("delay", include_str!("../examples/delay.json")),
-    (HELLO, include_str!("../examples/hello.json")),
+    HELLO,
     ("parallel", include_str!("../examples/parallel.json")),
 ];
 
 /// The example that a newcomer starts with.
-const HELLO: &str = "hello";
+const HELLO: (&str, &str) = ("hello", include_str!("../examples/hello.json"));
 
 /// The example that is shown.
 const SHOWN: &str = "branch-and-merge";
@@ -194,31 +194,37 @@ impl Demo {
     #[must_use]
     pub fn again(&self) -> String {
         let request = json!({ "flow_id": SHOWN, "input": self.input(), "include_payloads": true });
-        let line = grpcurl(self.address(), "RunService/ExecuteRun", &request);
+        let line = grpcurl(
+            self.address(),
+            "RunService/ExecuteRun",
+            &request.to_string(),
+        );
         format!("\nstill serving; to run it again:\n\n  {line}\n\nCtrl-C stops it.")
     }
 }
 
 /// Two lines that save a first flow and run it, to be pasted into a shell.
-#[must_use]
-pub fn hello(address: SocketAddr) -> String {
-    let text = EXAMPLES
-        .iter()
-        .find_map(|(name, text)| (*name == HELLO).then_some(*text))
-        .unwrap_or_default();
-    let flow: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
-    let saved = json!({ "flow": flow, "allow_missing": true });
-    let run = json!({ "flow_id": HELLO, "input": { "name": "world" } });
-    format!(
+///
+/// # Errors
+///
+/// [`Error::Document`].
+pub fn hello(address: SocketAddr) -> Result<String, Error> {
+    let flow = document::in_one_line(HELLO.1).map_err(|source| Error::Document {
+        name: HELLO.0,
+        source,
+    })?;
+    let save = format!(r#"{{"flow":{flow},"allow_missing":true}}"#);
+    let run = json!({ "flow_id": HELLO.0, "input": { "name": "world" } }).to_string();
+    Ok(format!(
         "To save a first flow and run it:\n\n  {}\n\n  {}\n\nCtrl-C stops it.",
-        grpcurl(address, "FlowService/UpdateFlow", &saved),
+        grpcurl(address, "FlowService/UpdateFlow", &save),
         grpcurl(address, "RunService/ExecuteRun", &run)
-    )
+    ))
 }
 
-fn grpcurl(address: SocketAddr, method: &str, request: &serde_json::Value) -> String {
+fn grpcurl(address: SocketAddr, method: &str, request: &str) -> String {
     // Inside single quotes a shell takes everything as it is but the quote itself.
-    let request = request.to_string().replace('\'', r"'\''");
+    let request = request.replace('\'', r"'\''");
     format!("grpcurl -plaintext -d '{request}' {address} synapps.v1.{method}")
 }
 
@@ -266,7 +272,7 @@ mod tests {
     fn lines_for_the_shell_survive_quotes() {
         let address = "127.0.0.1:50051".parse().unwrap();
 
-        let line = grpcurl(address, "RunService/GetRun", &json!({ "run_id": "it's" }));
+        let line = grpcurl(address, "RunService/GetRun", r#"{"run_id":"it's"}"#);
 
         assert_eq!(
             line,

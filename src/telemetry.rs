@@ -27,16 +27,17 @@ pub enum Error {
     Twice(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// Sets logging up for the whole process.
+/// Sets logging up for the whole process; without a filter in `log`, `default_filter` holds.
 ///
 /// # Errors
 ///
 /// [`Error::Filter`], and [`Error::Twice`] for a second call.
-pub fn set_up(log: &Log) -> Result<(), Error> {
+pub fn set_up(log: &Log, default_filter: &str) -> Result<(), Error> {
+    let filter = log.log_filter.as_deref().unwrap_or(default_filter);
     let filter = EnvFilter::builder()
-        .parse(&log.log_filter)
+        .parse(filter)
         .map_err(|source| Error::Filter {
-            filter: log.log_filter.clone(),
+            filter: filter.to_owned(),
             source,
         })?;
     let lines = match log.log_format {
