@@ -4,6 +4,7 @@
 //! keeps runs (store, journal, hub), then the engine that drives them, then the service around it.
 
 pub mod ids;
+pub mod value;
 
 pub mod flow;
 pub mod run;
@@ -14,7 +15,9 @@ pub mod egress;
 pub mod proto;
 pub mod template;
 
+pub mod engine;
 pub mod hub;
+pub mod journal;
 pub mod store;
 
 pub mod config;

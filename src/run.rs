@@ -53,6 +53,7 @@ pub struct History {
     error: Option<RunError>,
     cancel_reason: String,
     wait_reason: Option<WaitReason>,
+    waits_until: Option<DateTime<Utc>>,
     deadline: Option<DateTime<Utc>>,
     force_at: Option<DateTime<Utc>>,
     failing: Option<RunError>,
@@ -97,6 +98,7 @@ impl Run {
             error: None,
             cancel_reason: String::new(),
             wait_reason: None,
+            waits_until: None,
             deadline: None,
             force_at: None,
             failing: None,
@@ -195,6 +197,18 @@ impl Run {
     #[must_use]
     pub fn wait_reason(&self) -> Option<WaitReason> {
         self.history.wait_reason
+    }
+
+    /// When a waiting run is to be looked at again.
+    #[must_use]
+    pub fn waits_until(&self) -> Option<DateTime<Utc>> {
+        self.history.waits_until
+    }
+
+    /// Why somebody cancelled it; empty if nobody did or no reason was given.
+    #[must_use]
+    pub fn cancel_reason(&self) -> &str {
+        &self.history.cancel_reason
     }
 
     /// When its first steps were dispatched.

@@ -9,15 +9,21 @@ pub mod births;
 mod dial;
 mod error;
 pub mod events;
+pub mod executors;
+pub mod flows;
 pub mod flush;
 pub mod inbox;
 pub mod lane;
 pub mod migrate;
+pub mod partitions;
 pub mod payloads;
 mod pool;
 pub mod preflight;
+pub mod revisions;
 pub mod runs;
+#[expect(missing_docs, reason = "generated")]
 pub mod schema;
+pub mod standing;
 pub mod tls;
 
 use std::fmt;

@@ -11,7 +11,9 @@ CREATE TABLE executors (
     -- The highest event format that it reads and writes.
     event_format smallint NOT NULL,
     started_at timestamptz NOT NULL DEFAULT now(),
-    lease_until timestamptz NOT NULL
+    lease_until timestamptz NOT NULL,
+    -- It has ended in order: its runs may be taken over at once.
+    retired boolean NOT NULL DEFAULT false
 );
 
 -- The projection that lists and dashboards read; the truth is in run_events.

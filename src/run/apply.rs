@@ -58,14 +58,15 @@ impl Run {
             Event::RunWaiting(event) => {
                 self.history.state = RunState::Waiting;
                 self.history.wait_reason = Some(event.reason);
+                self.history.waits_until = Some(event.until);
             }
             Event::RunResumed(_) => {
                 self.history.state = RunState::Running;
-                self.history.wait_reason = None;
+                self.no_longer_waits();
             }
             Event::RunCancelling(event) => {
                 self.history.state = RunState::Cancelling;
-                self.history.wait_reason = None;
+                self.no_longer_waits();
                 self.history.cancel_reason.clone_from(&event.reason);
                 self.history.force_at = Some(event.force_at);
             }
@@ -213,10 +214,28 @@ impl Run {
         u32::try_from(unknown).unwrap_or(u32::MAX)
     }
 
+    fn no_longer_waits(&mut self) {
+        self.history.wait_reason = None;
+        self.history.waits_until = None;
+    }
+
+    /// Ends the run. Steps that are still open are cut off with it, which happens only where the run could not be
+    /// brought to its end step by step.
     fn ended(&mut self, state: RunState, at: DateTime<Utc>) {
         self.history.state = state;
-        self.history.wait_reason = None;
+        self.no_longer_waits();
         self.history.ended_at = Some(at);
+        let open: Vec<NodeIndex> = self
+            .history
+            .running
+            .iter()
+            .chain(self.history.waiting.keys())
+            .copied()
+            .collect();
+        for node in open {
+            self.history.steps[node.at()].end(StepState::Cancelled, at, None);
+            self.leave(node);
+        }
     }
 
     /// The step of this path, if it has not come to its end.

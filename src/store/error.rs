@@ -127,6 +127,12 @@ impl Error {
         }
     }
 
+    /// The database did not answer in time; whether what was asked is done is unknown.
+    #[must_use]
+    pub fn no_answer(what: &str) -> Self {
+        Self::unavailable(format!("{what} was not answered in time"))
+    }
+
     /// No connection could be had.
     pub(super) fn unavailable(message: impl Into<String>) -> Self {
         Self::Unavailable(Failure {

@@ -94,8 +94,9 @@ macro_rules! rows {
     () => {
         workflow_runs::table
             .left_join(
-                flows::table.on(flows::flow_key
-                    .eq(workflow_runs::flow_key)
+                flows::table.on(flows::namespace
+                    .eq(workflow_runs::namespace)
+                    .and(flows::flow_key.eq(workflow_runs::flow_key))
                     .and(flows::deleted_at.is_null())),
             )
             .select((
