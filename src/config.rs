@@ -16,6 +16,7 @@ pub use environment::{data_home, search_path};
 pub use listen::Listen;
 pub use secret::Secret;
 
+use crate::egress::Policy;
 use duration::{DAY, between};
 
 /// All settings of a serving process.
@@ -31,6 +32,8 @@ pub struct Config {
     pub limits: Limits,
     /// How it treats connections.
     pub connections: Connections,
+    /// Whether no other process can use the database, so that all older executors are dead at the start.
+    pub alone: bool,
 }
 
 /// Settings that `serve`, `dev` and `demo` have in common.
@@ -64,6 +67,7 @@ impl Common {
             execution: self.execution,
             limits: self.limits,
             connections: self.connections,
+            alone: false,
         }
     }
 }
@@ -139,6 +143,12 @@ pub struct Execution {
           value_parser = clap::value_parser!(u16).range(1..=16))]
     pub journal_lanes: u16,
 
+    /// How much memory inputs and outputs may take that are kept at hand beside the database, in bytes: 1,048,576
+    /// (1 MiB) to 17,179,869,184 (16 GiB)
+    #[arg(long, env = "SYNAPPS_PAYLOAD_CACHE_BYTES", value_name = "BYTES", default_value_t = 64 << 20,
+          value_parser = clap::value_parser!(u64).range(1 << 20..=16 << 30))]
+    pub payload_cache_bytes: u64,
+
     /// How long a process that is told to stop may take to end or hand over what it does: 1s to 600s
     #[arg(long, env = "SYNAPPS_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "25s",
           value_parser = between(Duration::from_secs(1), Duration::from_mins(10)))]
@@ -146,13 +156,8 @@ pub struct Execution {
 
     /// Networks that flows may call although they are private: CIDR, or CIDR:PORT ([CIDR]:PORT for IPv6), separated by
     /// commas. Public addresses are always allowed. Unset: none; loopback in `dev` and `demo`
-    #[arg(
-        long,
-        env = "SYNAPPS_EGRESS_ALLOW",
-        value_name = "CIDR[:PORT],…",
-        hide_default_value = true
-    )]
-    pub egress_allow: Option<String>,
+    #[arg(long, env = "SYNAPPS_EGRESS_ALLOW", value_name = "CIDR[:PORT],…")]
+    pub egress_allow: Option<Policy>,
 }
 
 /// What is taken from callers.

@@ -17,7 +17,7 @@ use tonic::transport::{Channel, Endpoint};
 use crate::cli;
 use crate::config::Listen;
 use crate::config::listen::reachable;
-use crate::dev::{self, Dev, LOOPBACK};
+use crate::dev::{self, Dev, loopback};
 use crate::postgres::Place;
 use crate::proto::execute_run_response::Message;
 use crate::proto::flow_service_client::FlowServiceClient;
@@ -97,11 +97,12 @@ impl Demo {
             None => Place::Ephemeral,
         };
         // The shop is on this machine, whatever else flows may call.
-        let execution = &mut arguments.common.execution;
-        execution.egress_allow = Some(match &execution.egress_allow {
-            Some(networks) => format!("{networks},{LOOPBACK}"),
-            None => LOOPBACK.to_owned(),
-        });
+        let allowed = arguments
+            .common
+            .execution
+            .egress_allow
+            .get_or_insert_default();
+        allowed.allow.extend(loopback().allow);
         let shop = Shop::open().await?;
         let listen = Listen::on_loopback(arguments.listen);
         let dev = Dev::start(listen, place, &arguments.private, arguments.common).await?;

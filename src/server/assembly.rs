@@ -1,6 +1,7 @@
 //! What serves behind the transport, put together: the database, the engine, the services.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -8,7 +9,11 @@ use tokio::sync::watch;
 use tonic::service::Routes;
 
 use super::Error;
+use crate::applet::registry::Registry;
 use crate::config::{Config, Migrate};
+use crate::cpu::Cpu;
+use crate::egress::Egress;
+use crate::engine::{self, Engine};
 use crate::store::{self, Store, migrate};
 
 /// What serves behind the transport.
@@ -60,30 +65,65 @@ impl fmt::Debug for Drain {
 }
 
 /// Connects to the database, brings its schema up to date where that is wanted, and starts what serves.
-pub(super) async fn assemble(config: &Config) -> Result<Parts, Error> {
+///
+/// `address` is where the server listens: what other replicas are told unless the configuration knows better.
+pub(super) async fn assemble(config: &Config, address: SocketAddr) -> Result<Parts, Error> {
     let store =
         Store::connect(&store_settings(&config.database.url, &config.database.pool)).await?;
-    let schema = match config.database.migrate {
-        Migrate::Auto => {
-            let applied = migrate::run(&store).await?;
-            for version in &applied {
-                tracing::info!(migration.version = %version, "migrated");
-            }
-            migrate::status(&store).await?
-        }
-        Migrate::Off => migrate::check(&store).await?,
-    };
     let about = About {
-        schema: schema.applied.last().cloned().unwrap_or_default(),
+        schema: schema(&store, config.database.migrate).await?,
         postgres: store.server().version.clone(),
     };
-    let (_, database) = watch::channel(true);
+    let cpu = Cpu::start().map_err(Error::Threads)?;
+    let policy = config.execution.egress_allow.clone();
+    let egress = Egress::new(policy.unwrap_or_default())?;
+    let registry = Registry::standard();
+    let settings = engine_settings(config, address);
+    let engine = Engine::launch(settings, store, registry, cpu, egress).await?;
     Ok(Parts {
         routes: Routes::default(),
-        database,
-        drain: Drain::new(|_| async move { store.close() }),
+        database: engine.reachable(),
+        drain: Drain::new(|timeout| async move {
+            engine.stop(timeout).await;
+            engine.store().close();
+        }),
         about,
     })
+}
+
+/// The newest migration that the database has had, once all that are pending were run or refused.
+async fn schema(store: &Store, migrate: Migrate) -> store::Result<String> {
+    let status = match migrate {
+        Migrate::Auto => {
+            for version in migrate::run(store).await? {
+                tracing::info!(migration.version = version, "migrated");
+            }
+            migrate::status(store).await?
+        }
+        Migrate::Off => migrate::check(store).await?,
+    };
+    Ok(status.applied.last().cloned().unwrap_or_default())
+}
+
+fn engine_settings(config: &Config, address: SocketAddr) -> engine::Settings {
+    let execution = &config.execution;
+    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    engine::Settings {
+        journal_lanes: usize::from(execution.journal_lanes),
+        max_concurrent_steps: count(execution.max_concurrent_steps),
+        max_open_runs: count(execution.max_open_runs),
+        max_watchers: count(config.limits.max_watchers),
+        lease: execution.lease,
+        max_run_time: execution.max_run_time,
+        max_payload_bytes: config.limits.max_payload_bytes.into(),
+        payload_cache_bytes: execution.payload_cache_bytes,
+        partition_width: config.database.pool.partition_width,
+        address: match &config.listen.advertise {
+            Some(advertised) => advertised.clone(),
+            None => address.to_string(),
+        },
+        alone: config.alone,
+    }
 }
 
 /// How the store is to use the database.
