@@ -145,7 +145,7 @@ pub struct Execution {
 
     /// How much memory inputs and outputs may take that are kept at hand beside the database, in bytes: 1,048,576
     /// (1 MiB) to 17,179,869,184 (16 GiB)
-    #[arg(long, env = "SYNAPPS_PAYLOAD_CACHE_BYTES", value_name = "BYTES", default_value_t = 64 << 20,
+    #[arg(long, env = "SYNAPPS_PAYLOAD_CACHE_BYTES", value_name = "BYTES", default_value_t = 32 << 20,
           value_parser = clap::value_parser!(u64).range(1 << 20..=16 << 30))]
     pub payload_cache_bytes: u64,
 
