@@ -154,8 +154,8 @@ pub struct Execution {
           value_parser = between(Duration::from_secs(1), Duration::from_mins(10)))]
     pub drain_timeout: Duration,
 
-    /// Networks that flows may call although they are private: CIDR, or CIDR:PORT ([CIDR]:PORT for IPv6), separated by
-    /// commas. Public addresses are always allowed. Unset: none; loopback in `dev` and `demo`
+    /// Networks that flows may call although they are private: CIDR, or CIDR:PORT with an IPv6 network in brackets,
+    /// separated by commas. Public addresses are always allowed. Unset: none; loopback in `dev` and `demo`
     #[arg(long, env = "SYNAPPS_EGRESS_ALLOW", value_name = "CIDR[:PORT],…")]
     pub egress_allow: Option<Policy>,
 }
