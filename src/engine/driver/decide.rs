@@ -330,8 +330,8 @@ impl Driver {
             .filter(|&node| self.run.graph().node(node).effect != Effect::AtMostOnce)
             .collect();
         for node in repeatable {
-            if let Some(flying) = self.flying.remove(&node) {
-                flying.abort.inspect(|abort| abort.abort());
+            if let Some(abort) = self.flying.remove(&node).and_then(|flying| flying.abort) {
+                abort.abort();
             }
             self.gated.retain(|(_, assignment)| assignment.node != node);
             self.run.landed(node);
