@@ -1,7 +1,9 @@
 //! Names, labels and other short texts.
 
+use std::collections::BTreeMap;
+
 use super::findings::{Findings, Part, shown};
-use crate::flow::Draft;
+use crate::flow::{Draft, Violation};
 
 /// The most characters of an id.
 const ID_LENGTH: usize = 200;
@@ -52,6 +54,14 @@ pub(super) fn check(draft: &Draft, findings: &mut Findings) {
         findings,
     );
     check_labels(&draft.labels, Part::Flow, findings);
+}
+
+/// What is wrong with the labels of a run: they keep the same rules as a flow's.
+#[must_use]
+pub fn run_labels(labels: &BTreeMap<String, String>) -> Vec<Violation> {
+    let mut findings = Findings::default();
+    check_labels(labels, Part::Start, &mut findings);
+    findings.into_violations()
 }
 
 /// Checks the labels of a flow or a run.
