@@ -11,4 +11,5 @@ pub mod flow;
 pub mod applet;
 pub mod cpu;
 pub mod egress;
+pub mod expression;
 pub mod template;
