@@ -3,6 +3,7 @@
 //! An applet is written as a typed [`Applet`]; the [`registry`] erases the type once, so that the engine sees only
 //! [`Prepared`] nodes. Applets know neither the store nor the wire: they get a [`Context`] and give a [`Completion`].
 
+pub mod http_request;
 pub mod registry;
 
 use std::future::Future;

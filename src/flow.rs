@@ -4,6 +4,7 @@
 //! definition that exists is valid. A [`Revision`] is a definition under its number in a flow; it never changes.
 
 pub mod graph;
+pub mod hash;
 pub mod validate;
 
 use std::collections::BTreeMap;

@@ -7,9 +7,16 @@ pub mod ids;
 pub mod value;
 
 pub mod flow;
+pub mod run;
 
 pub mod applet;
 pub mod cpu;
 pub mod egress;
 pub mod expression;
+pub mod proto;
 pub mod template;
+
+pub mod engine;
+pub mod hub;
+pub mod journal;
+pub mod store;

@@ -1,0 +1,346 @@
+//! The engine: drives every open run that this process owns.
+//!
+//! [`Engine`] is the handle that the api calls. Behind it are one [`driver`] task per open run, and two loops that
+//! [`ownership`] keeps: one renews the lease, the other claims runs and reads letters.
+
+mod attempt;
+mod cancel;
+mod clock;
+mod driver;
+mod lease;
+mod ownership;
+mod payloads;
+mod plan;
+mod pool;
+mod start;
+mod view;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+use self::clock::Clock;
+use self::driver::Message;
+use self::lease::{Lease, Moment};
+use self::payloads::Payloads;
+use self::plan::Plans;
+use self::pool::Pool;
+use crate::applet::registry::Registry;
+use crate::cpu::Cpu;
+use crate::egress::Egress;
+use crate::hub::{self, Hub, Subscription};
+use crate::ids::{ExecutorId, FlowId, Namespace, RunId, RunKey};
+use crate::journal::Journal;
+use crate::run::Run;
+use crate::run::state::RunState;
+use crate::store::births::Request;
+use crate::store::runs::RunRow;
+use crate::store::{self, Store, executors, partitions};
+
+/// What may be set.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Lanes of the journal for step events, each with a connection; half as many for new runs.
+    pub journal_lanes: usize,
+    /// The most steps that execute at once.
+    pub max_concurrent_steps: usize,
+    /// The most runs that are in memory at once; what comes beyond waits in the database.
+    pub max_open_runs: usize,
+    /// The most watches at once.
+    pub max_watchers: usize,
+    /// How long this executor's runs stay its own without a sign of life: 2 to 60 s.
+    pub lease: Duration,
+    /// The longest that a run may take, waits included.
+    pub max_run_time: Duration,
+    /// The most bytes of one payload.
+    pub max_payload_bytes: u64,
+    /// The most bytes of payloads that are kept at hand.
+    pub payload_cache_bytes: u64,
+    /// The time that one partition of history holds.
+    pub partition_width: Duration,
+    /// Where other replicas reach this one; empty if they cannot.
+    pub address: String,
+    /// Whether no other process uses this database: then every older executor is dead.
+    pub alone: bool,
+}
+
+/// What drivers, attempts and loops share.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    executor: ExecutorId,
+    settings: Settings,
+    store: Store,
+    journal: Journal,
+    payloads: Payloads,
+    plans: Plans,
+    pool: Pool,
+    cpu: Cpu,
+    egress: Egress,
+    clock: Clock,
+    lease: Lease,
+}
+
+/// The handle that the api calls; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    parts: Arc<Parts>,
+    hub: Hub,
+    registry: Registry,
+    /// The mailbox of each run that is in memory.
+    open: Mutex<HashMap<RunKey, mpsc::Sender<Message>>>,
+    drivers: TaskTracker,
+    loops: TaskTracker,
+    draining: CancellationToken,
+    abandon: CancellationToken,
+    tick_soon: Notify,
+    reachable: watch::Sender<bool>,
+}
+
+/// A run that somebody wants started.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// Whose run it is to be.
+    pub namespace: Namespace,
+    /// The flow to run.
+    pub flow_id: FlowId,
+    /// Its revision; 0 is the latest.
+    pub revision: i32,
+    /// What it is started with.
+    pub input: Value,
+    /// The client's name for the request, if it gave one.
+    pub request: Option<Request>,
+    /// The client's marks.
+    pub labels: BTreeMap<String, String>,
+    /// Higher ones go first.
+    pub priority: i32,
+}
+
+/// The answer to [`Engine::start`].
+#[derive(Debug)]
+pub struct Started {
+    /// The run, which is durable now.
+    pub key: RunKey,
+    /// Whether this call has started it; else the request id had done so before.
+    pub started: bool,
+    /// A place at the hub. Where `started` is set it was taken before the first event: nothing needs to be replayed.
+    pub subscription: Option<Subscription>,
+}
+
+/// A run as it stands: its row, and the fold of its events up to `row.last_sequence`.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The projection.
+    pub row: RunRow,
+    /// All its steps.
+    pub run: Run,
+}
+
+/// Why the engine refuses.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store refuses, or cannot be reached.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The namespace has no such run.
+    #[error("run {0} does not exist")]
+    RunNotFound(RunId),
+    /// The run has ended, which the call does not allow.
+    #[error("run {id} is {state}")]
+    RunDone {
+        /// Which run.
+        id: RunId,
+        /// How it ended.
+        state: RunState,
+    },
+    /// The request id has started another run, by another request.
+    #[error("request id {request_id} was used for another request, which started run {run_id}")]
+    RequestIdReused {
+        /// The request id.
+        request_id: String,
+        /// The run that it has started.
+        run_id: RunId,
+    },
+    /// The input does not fit the flow's input schema.
+    #[error("the input does not fit the flow's input schema")]
+    InvalidInput(Vec<crate::flow::Violation>),
+    /// A payload was asked for that is not there.
+    #[error("run {run_id} has no payload {reference}")]
+    PayloadNotFound {
+        /// Which run.
+        run_id: RunId,
+        /// What was asked for.
+        reference: String,
+    },
+    /// The database does not take the run, whatever is tried.
+    #[error("{0}")]
+    Rejected(String),
+    /// There are too many watchers.
+    #[error(transparent)]
+    TooManyWatchers(#[from] hub::TooMany),
+    /// The process is about to end.
+    #[error("the service is shutting down")]
+    Draining,
+}
+
+impl Engine {
+    /// Registers this process as an executor and starts to work.
+    ///
+    /// # Errors
+    ///
+    /// As every query: the database has to be there.
+    pub async fn launch(
+        settings: Settings,
+        store: Store,
+        registry: Registry,
+        cpu: Cpu,
+        egress: Egress,
+    ) -> store::Result<Self> {
+        let executor = ExecutorId::fresh();
+        let lease = Lease::new(settings.lease);
+        let mut renewals = store.dedicated().await?;
+        let sent = Moment::now();
+        let now =
+            executors::renew(&mut renewals, executor, &settings.address, settings.lease).await?;
+        lease.renewed(sent);
+        partitions::ensure(&mut renewals, now, settings.partition_width).await?;
+        if settings.alone {
+            executors::retire_all_but(&mut renewals, executor).await?;
+        }
+        let hub = Hub::new(settings.max_watchers);
+        let loops = TaskTracker::new();
+        let abandon = CancellationToken::new();
+        let journal = Journal::open(
+            &store,
+            &hub,
+            executor,
+            settings.journal_lanes,
+            &loops,
+            &abandon,
+        );
+        let parts = Parts {
+            executor,
+            journal,
+            payloads: Payloads::new(store.clone(), cpu.clone(), settings.payload_cache_bytes),
+            plans: Plans::new(registry.clone(), store.clone()),
+            pool: Pool::new(settings.max_concurrent_steps),
+            clock: Clock::new(now),
+            lease,
+            store,
+            cpu,
+            egress,
+            settings,
+        };
+        let engine = Self {
+            inner: Arc::new(Inner {
+                parts: Arc::new(parts),
+                hub,
+                registry,
+                open: Mutex::default(),
+                drivers: TaskTracker::new(),
+                loops,
+                draining: CancellationToken::new(),
+                abandon,
+                tick_soon: Notify::new(),
+                reachable: watch::Sender::new(true),
+            }),
+        };
+        engine.keep_lease(renewals);
+        engine.keep_ticking();
+        info!(executor.id = %executor, "the executor is at work");
+        Ok(engine)
+    }
+
+    /// Ends the work: nothing new begins; what may not be repeated is waited for, for at most `grace`.
+    ///
+    /// Runs that are not done stay in the database, free to be taken over.
+    pub async fn stop(&self, grace: Duration) {
+        self.inner.draining.cancel();
+        let mailboxes: Vec<mpsc::Sender<Message>> = self.open().values().cloned().collect();
+        for mailbox in mailboxes {
+            // A full mailbox is read soon; a closed one belongs to a run that has ended.
+            tokio::spawn(async move { mailbox.send(Message::Drain).await.ok() });
+        }
+        self.inner.drivers.close();
+        if tokio::time::timeout(grace, self.inner.drivers.wait())
+            .await
+            .is_err()
+        {
+            warn!(
+                runs.open = self.open().len(),
+                "runs were left in the middle of an attempt"
+            );
+        }
+        self.inner.abandon.cancel();
+        self.inner.loops.close();
+        self.inner.loops.wait().await;
+        let retired = async {
+            let mut conn = self.store().conn().await?;
+            executors::retire(&mut conn, self.inner.parts.executor).await
+        };
+        match tokio::time::timeout(Duration::from_secs(2), retired).await {
+            Ok(Ok(())) => {
+                info!(executor.id = %self.inner.parts.executor, "the executor has left its work in order")
+            }
+            Ok(Err(error)) => error!(
+                error = &error as &dyn std::error::Error,
+                "the lease has to run out by itself"
+            ),
+            Err(_) => error!("the lease has to run out by itself: the database does not answer"),
+        }
+    }
+
+    /// The applets.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.inner.registry
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.inner.parts.store
+    }
+
+    /// Where committed events are handed to watchers.
+    #[must_use]
+    pub fn hub(&self) -> &Hub {
+        &self.inner.hub
+    }
+
+    /// Set when the process is about to end: streams end too.
+    #[must_use]
+    pub fn draining(&self) -> CancellationToken {
+        self.inner.draining.clone()
+    }
+
+    /// Whether the database could be reached lately, and each change of that.
+    #[must_use]
+    pub fn reachable(&self) -> watch::Receiver<bool> {
+        self.inner.reachable.subscribe()
+    }
+
+    /// Whether this process drives the run, so that its events are signalled at once.
+    #[must_use]
+    pub fn drives(&self, key: &RunKey) -> bool {
+        self.open().contains_key(key)
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<RunKey, mpsc::Sender<Message>>> {
+        // Every change to the map is complete before anything could panic.
+        self.inner
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,262 @@
+//! One task per open run: asks the run what to do, has it done, and journals what came of it.
+//!
+//! Events are applied to the run in memory at once and handed to the journal as soon as it is free; nothing outside the
+//! run happens on events that are not durable. Whatever says that the run is not ours (a failed fence) ends the driver,
+//! and what it had in memory is forgotten.
+
+mod begin;
+mod decide;
+mod finish;
+mod hand;
+mod land;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::Parts;
+use super::attempt::{Assignment, Landed};
+use super::payloads::Encoded;
+use super::plan::Plan;
+use super::pool::Slot;
+use crate::applet::BoxFuture;
+use crate::flow::graph::NodeIndex;
+use crate::ids::RunKey;
+use crate::journal::{Birth, Born};
+use crate::run::Run;
+use crate::run::event::{Event, Recorded};
+use crate::run::state::StopCause;
+use crate::store::inbox::Letter;
+
+pub use self::begin::{Adopted, adopt, born};
+
+/// What a driver is told from outside.
+#[derive(Debug)]
+pub enum Message {
+    /// A caller asks something of the run.
+    Letter(Letter),
+    /// The process is about to end: start nothing more, and leave.
+    Drain,
+}
+
+/// Why a driver has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// The run has ended.
+    Ended,
+    /// The run waits and belongs to nobody.
+    Parked,
+    /// The run belongs to somebody else.
+    Fenced,
+    /// The run never came into being: its request id was taken.
+    Unborn,
+    /// The database refuses what the run has to write.
+    Rejected(String),
+    /// The process is about to end.
+    Drained,
+}
+
+/// How long a wait may be that is spent in memory; a longer one is parked.
+const SHORT_WAIT: Duration = Duration::from_secs(5);
+
+/// How long events wait for `PURE` steps in flight, to ride in one flush with them.
+const PURE_GRACE: Duration = Duration::from_millis(5);
+
+/// Drives one run.
+pub struct Driver {
+    parts: Arc<Parts>,
+    key: RunKey,
+    epoch: i64,
+    plan: Arc<Plan>,
+    run: Run,
+    /// Applied, and not yet handed to the journal.
+    pending: Vec<Recorded>,
+    pending_since: Option<tokio::time::Instant>,
+    /// Handed to the journal, and its verdict.
+    handed: Option<Handed>,
+    flush: Option<BoxFuture<'static, Flushed>>,
+    committed: i64,
+    /// The run's birth, until it was handed over.
+    birth: Option<Birth>,
+    birth_reply: Option<oneshot::Sender<Born>>,
+    /// Values that are not durable yet: outputs by node, and the input.
+    outputs: HashMap<NodeIndex, Encoded>,
+    input: Option<Encoded>,
+    attempts: JoinSet<Landed>,
+    flying: HashMap<NodeIndex, Flying>,
+    /// Attempts that may start once the event that says so is durable.
+    gated: Vec<(i64, Assignment)>,
+    slot_request: Option<BoxFuture<'static, Slot>>,
+    spare_slot: Option<Slot>,
+    /// Makes the run's output.
+    finish: Option<BoxFuture<'static, finish::Finished>>,
+    /// The run before the event that ends or parks it, which a letter may still forestall.
+    before_end: Option<Run>,
+    letters: Letters,
+    mailbox: mpsc::Receiver<Message>,
+    stopping: Option<StopCause>,
+    draining: bool,
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Driver")
+            .field("key", &self.key)
+            .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An attempt in this process.
+#[derive(Debug)]
+struct Flying {
+    number: u32,
+    pure: bool,
+    stop: CancellationToken,
+    abort: Option<AbortHandle>,
+}
+
+/// What the journal is writing.
+#[derive(Debug)]
+struct Handed {
+    events: Arc<[Recorded]>,
+    answered: Vec<i64>,
+}
+
+/// The journal's verdict, on a birth or on what follows.
+enum Flushed {
+    Born(Born),
+    Moved(crate::journal::Verdict),
+    Closed,
+}
+
+/// Which letters were folded.
+#[derive(Debug, Default)]
+struct Letters {
+    /// How many of all that were ever posted.
+    folded: i64,
+    seen: HashSet<i64>,
+    /// Folded, and to be deleted by the next flush.
+    answered: Vec<i64>,
+}
+
+impl Driver {
+    /// Drives the run until it ends, waits, or is somebody else's.
+    pub async fn drive(mut self) -> Exit {
+        loop {
+            self.decide();
+            self.hand_over();
+            if self.draining && self.is_quiet() {
+                return Exit::Drained;
+            }
+            if let Some(exit) = self.turn().await {
+                return exit;
+            }
+        }
+    }
+
+    /// Waits for the next thing that happens, and takes it in.
+    async fn turn(&mut self) -> Option<Exit> {
+        let wake = self.wake_after();
+        let renewed = self.parts.lease.renewals();
+        tokio::select! {
+            flushed = at_hand(&mut self.flush) => {
+                self.flush = None;
+                return self.flushed(flushed).await;
+            }
+            Some(landed) = self.attempts.join_next(), if !self.attempts.is_empty() => {
+                match landed {
+                    Ok(landed) => self.landed(landed),
+                    // It was aborted, and whoever aborted it has said so.
+                    Err(error) => tracing::debug!(%error, "an attempt was dropped"),
+                }
+            }
+            Some(message) = self.mailbox.recv() => self.told(message),
+            slot = at_hand(&mut self.slot_request) => {
+                self.slot_request = None;
+                self.spare_slot = Some(slot);
+            }
+            finished = at_hand(&mut self.finish) => {
+                self.finish = None;
+                self.finished(finished);
+            }
+            () = next_renewal(renewed), if self.is_held_by_lease() => self.release_gated(),
+            () = tokio::time::sleep(wake.unwrap_or_default()), if wake.is_some() => {}
+        }
+        None
+    }
+
+    fn told(&mut self, message: Message) {
+        match message {
+            // An end that is being written is refused if the letter came first; then all letters are read.
+            Message::Letter(_) if self.before_end.is_some() => {}
+            Message::Letter(letter) => self.fold(&letter),
+            Message::Drain => self.drain(),
+        }
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.parts.clock.now()
+    }
+
+    /// Applies an event and keeps it for the journal.
+    fn record(&mut self, event: impl Into<Event>, payload: Option<Arc<str>>) -> i64 {
+        let sequence = self.run.last_sequence() + 1;
+        let recorded = Recorded {
+            sequence,
+            at: self.now(),
+            event: event.into(),
+            payload,
+        };
+        if let Err(mismatch) = self.run.apply(&recorded) {
+            // The run asked for what it then refused: a bug, which must not reach the journal.
+            panic!("run {}: {mismatch}", self.key);
+        }
+        self.pending.push(recorded);
+        self.pending_since
+            .get_or_insert_with(tokio::time::Instant::now);
+        sequence
+    }
+
+    /// Records an event after which nothing is to be done here.
+    fn record_end(&mut self, event: impl Into<Event>, payload: Option<Arc<str>>) {
+        self.before_end = Some(self.run.clone());
+        self.record(event, payload);
+    }
+
+    /// How long nothing is to be done unless something happens.
+    fn wake_after(&self) -> Option<Duration> {
+        let now = self.now();
+        let due = self.run.wakes_at().filter(|_| self.before_end.is_none());
+        let due = due.map(|at| (at - now).to_std().unwrap_or_default());
+        let held = self.pending_since.filter(|_| self.flush.is_none());
+        let held = held.map(|since| {
+            (since + PURE_GRACE).saturating_duration_since(tokio::time::Instant::now())
+        });
+        due.into_iter().chain(held).min()
+    }
+
+    /// Whether nothing is in flight, neither to the journal nor outside.
+    fn is_quiet(&self) -> bool {
+        self.flush.is_none() && self.pending.is_empty() && self.flying.is_empty()
+    }
+}
+
+/// The future, if there is one; forever pending otherwise.
+async fn at_hand<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_renewal(mut renewals: tokio::sync::watch::Receiver<u64>) {
+    if renewals.changed().await.is_err() {
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,146 @@
+//! How a driver comes to its run: it is born here, or taken over.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use super::{Driver, Letters, Message};
+use crate::engine::Parts;
+use crate::engine::payloads::Encoded;
+use crate::engine::plan::Plan;
+use crate::ids::RunKey;
+use crate::journal::{Birth, Born};
+use crate::run::Run;
+use crate::run::event::{PayloadInfo, RunQueued};
+use crate::store::births::FIRST_EPOCH;
+use crate::store::{self, events, inbox, runs};
+
+/// A driver for a run that is to be: its birth is the first thing that it hands to the journal.
+pub fn born(
+    parts: Arc<Parts>,
+    plan: Arc<Plan>,
+    birth: Birth,
+    input: (Encoded, PayloadInfo),
+    reply: oneshot::Sender<Born>,
+    mailbox: mpsc::Receiver<Message>,
+) -> Driver {
+    let run = Run::new(Arc::clone(&plan.graph));
+    let mut driver = Driver::new(parts, birth.key.clone(), FIRST_EPOCH, plan, run, mailbox);
+    driver.birth = Some(birth);
+    driver.birth_reply = Some(reply);
+    let (encoded, info) = input;
+    let text = info.chunks.is_none().then(|| encoded.text.clone());
+    driver.input = Some(encoded);
+    driver.record(RunQueued { input: info }, text);
+    driver
+}
+
+/// What came of taking a run over.
+pub enum Adopted {
+    /// It goes on.
+    Driver(Box<Driver>),
+    /// It is somebody else's by now, or gone.
+    Gone,
+    /// Its history cannot be followed: it can only be failed, for this reason.
+    Broken {
+        /// Named reason, for programs.
+        reason: &'static str,
+        /// For people.
+        message: String,
+        /// The run's row.
+        row: Box<runs::RunRow>,
+    },
+}
+
+/// Takes over a run that was claimed: reads its history and goes on where it ended.
+///
+/// # Errors
+///
+/// As every query; the run stays claimed, and the call may be repeated.
+pub async fn adopt(
+    parts: Arc<Parts>,
+    key: &RunKey,
+    mailbox: mpsc::Receiver<Message>,
+) -> store::Result<Adopted> {
+    let mut conn = parts.store.conn().await?;
+    let Some(row) = runs::find(&mut conn, key).await? else {
+        return Ok(Adopted::Gone);
+    };
+    if row.owner != Some(parts.executor) || row.state.is_final() {
+        return Ok(Adopted::Gone);
+    }
+    let history = events::history(&mut conn, key, row.last_sequence).await;
+    let (count, letters) = inbox::read(&mut conn, key).await?;
+    drop(conn);
+    let broken = |reason, message: String| {
+        Ok(Adopted::Broken {
+            reason,
+            message,
+            row: Box::new(row.clone()),
+        })
+    };
+    let plan = match parts
+        .plans
+        .get(&key.namespace, row.flow_key, row.revision)
+        .await
+    {
+        Ok(plan) => plan,
+        Err(store::Error::Corrupt(problem)) => return broken("REVISION_LOST", problem),
+        Err(error) => return Err(error),
+    };
+    let history = match history {
+        Ok(history) => history,
+        Err(store::Error::Corrupt(problem)) => return broken("JOURNAL_CORRUPT", problem),
+        Err(error) => return Err(error),
+    };
+    let run = match Run::fold(Arc::clone(&plan.graph), &history) {
+        Ok(run) => run,
+        Err(mismatch) => return broken("JOURNAL_CORRUPT", mismatch.to_string()),
+    };
+    let mut driver = Driver::new(parts, key.clone(), row.epoch, plan, run, mailbox);
+    driver.committed = row.last_sequence;
+    letters.iter().for_each(|letter| driver.fold(letter));
+    driver.letters.folded = count;
+    Ok(Adopted::Driver(Box::new(driver)))
+}
+
+impl Driver {
+    fn new(
+        parts: Arc<Parts>,
+        key: RunKey,
+        epoch: i64,
+        plan: Arc<Plan>,
+        run: Run,
+        mailbox: mpsc::Receiver<Message>,
+    ) -> Self {
+        Self {
+            parts,
+            key,
+            epoch,
+            plan,
+            run,
+            pending: Vec::new(),
+            pending_since: None,
+            handed: None,
+            flush: None,
+            committed: 0,
+            birth: None,
+            birth_reply: None,
+            outputs: HashMap::new(),
+            input: None,
+            attempts: JoinSet::new(),
+            flying: HashMap::new(),
+            gated: Vec::new(),
+            slot_request: None,
+            spare_slot: None,
+            finish: None,
+            before_end: None,
+            letters: Letters::default(),
+            mailbox,
+            stopping: None,
+            draining: false,
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Handing events to the journal, and what its verdicts mean.
+
+use std::sync::Arc;
+
+use tracing::{debug, warn};
+
+use super::{Driver, Exit, Flushed, Handed, PURE_GRACE};
+use crate::journal::{Born, Move, Verdict};
+use crate::run::Run;
+use crate::run::event::Event;
+use crate::run::state::RunState;
+use crate::store::flush::{Owner, Projection};
+use crate::store::inbox;
+
+impl Driver {
+    /// Hands over what is pending, if the journal is free for it.
+    ///
+    /// While `PURE` steps are in flight it waits a little: what they give then rides in the same flush.
+    pub(super) fn hand_over(&mut self) {
+        if self.flush.is_some() || self.pending.is_empty() {
+            return;
+        }
+        let computing = self.finish.is_some() || self.flying.values().any(|flying| flying.pure);
+        let waited = self
+            .pending_since
+            .is_some_and(|since| since.elapsed() >= PURE_GRACE);
+        if computing && !waited && self.before_end.is_none() {
+            return;
+        }
+        self.pending_since = None;
+        let events: Arc<[_]> = std::mem::take(&mut self.pending).into();
+        let answered = std::mem::take(&mut self.letters.answered);
+        let projection = projection(&self.run);
+        let journal = self.parts.journal.clone();
+        self.handed = Some(Handed {
+            events: Arc::clone(&events),
+            answered: answered.clone(),
+        });
+        self.flush = Some(match self.birth.take() {
+            Some(mut birth) => {
+                birth.events = events;
+                birth.projection = projection;
+                Box::pin(async move {
+                    journal
+                        .bear(birth)
+                        .await
+                        .map_or(Flushed::Closed, Flushed::Born)
+                })
+            }
+            None => {
+                let folded = self.before_end.is_some().then_some(self.letters.folded);
+                let entry = Move {
+                    key: self.key.clone(),
+                    epoch: self.epoch,
+                    events,
+                    projection,
+                    folded,
+                    answered,
+                };
+                Box::pin(async move {
+                    journal
+                        .append(entry)
+                        .await
+                        .map_or(Flushed::Closed, Flushed::Moved)
+                })
+            }
+        });
+    }
+
+    /// Takes in a verdict; an exit if the driver is done.
+    pub(super) async fn flushed(&mut self, flushed: Flushed) -> Option<Exit> {
+        let handed = self.handed.take()?;
+        match flushed {
+            Flushed::Born(born) => {
+                let is_born = born == Born::Yes;
+                if let Some(reply) = self.birth_reply.take() {
+                    // An error says that the caller has left; the run goes on without it.
+                    reply.send(born).ok();
+                }
+                if is_born {
+                    self.durable(&handed)
+                } else {
+                    Some(Exit::Unborn)
+                }
+            }
+            Flushed::Moved(Verdict::Committed) => self.durable(&handed),
+            Flushed::Moved(Verdict::LetterCame) => {
+                self.take_back(&handed);
+                self.read_letters().await;
+                None
+            }
+            Flushed::Moved(Verdict::Fenced) => {
+                debug!(run.id = %self.key, run.epoch = self.epoch, "the run belongs to somebody else");
+                Some(Exit::Fenced)
+            }
+            Flushed::Moved(Verdict::Rejected(reason)) => Some(Exit::Rejected(reason)),
+            Flushed::Closed => Some(Exit::Drained),
+        }
+    }
+
+    /// The events are durable: their values go to the cache, and what waited for them begins.
+    fn durable(&mut self, handed: &Handed) -> Option<Exit> {
+        for recorded in handed.events.iter() {
+            self.committed = recorded.sequence;
+            match &recorded.event {
+                Event::RunQueued(_) => {
+                    if let Some(encoded) = self.input.take() {
+                        self.parts
+                            .payloads
+                            .keep(self.key.run_id, recorded.sequence, encoded.value);
+                    }
+                }
+                Event::StepSucceeded(event) => {
+                    let node = self.run.graph().find(event.path.as_str());
+                    if let Some(encoded) = node.and_then(|node| self.outputs.remove(&node)) {
+                        self.parts
+                            .payloads
+                            .keep(self.key.run_id, recorded.sequence, encoded.value);
+                    }
+                }
+                _ => {}
+            }
+        }
+        if self.before_end.is_some() && self.pending.is_empty() {
+            return Some(if self.run.state().is_final() {
+                Exit::Ended
+            } else {
+                Exit::Parked
+            });
+        }
+        self.release_gated();
+        None
+    }
+
+    /// A letter forestalls the end that was handed over: all but that event is pending again.
+    fn take_back(&mut self, handed: &Handed) {
+        if let Some(run) = self.before_end.take() {
+            self.run = run;
+        }
+        let kept = handed.events.len().saturating_sub(1);
+        self.pending = handed.events[..kept].to_vec();
+        self.pending_since = (kept > 0).then(tokio::time::Instant::now);
+        self.letters.answered.clone_from(&handed.answered);
+    }
+
+    /// Folds all letters that are there, asking until the database answers.
+    pub(super) async fn read_letters(&mut self) {
+        loop {
+            let read = async {
+                let mut conn = self.parts.store.conn().await?;
+                inbox::read(&mut conn, &self.key).await
+            };
+            match read.await {
+                Ok((count, letters)) => {
+                    letters.iter().for_each(|letter| self.fold(letter));
+                    self.letters.folded = count;
+                    return;
+                }
+                Err(error) => {
+                    warn!(error = &error as &dyn std::error::Error, run.id = %self.key, "letters cannot be read yet");
+                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                }
+            }
+        }
+    }
+}
+
+/// What a run's row says of it.
+pub(super) fn projection(run: &Run) -> Projection {
+    let state = run.state();
+    let error = (state == RunState::Failed).then(|| run.error()).flatten();
+    let error = error.and_then(|error| serde_json::to_string(error).ok());
+    let owner = match state {
+        RunState::Succeeded | RunState::Failed | RunState::Cancelled => Owner::Ended,
+        RunState::Waiting => run.waits_until().map_or(Owner::Kept, Owner::Parked),
+        RunState::Queued | RunState::Running | RunState::Paused | RunState::Cancelling => {
+            Owner::Kept
+        }
+    };
+    Projection {
+        state,
+        wait_reason: run.wait_reason(),
+        progress: run.progress(),
+        error,
+        started_at: run.started_at(),
+        ended_at: run.ended_at(),
+        owner,
+    }
+}

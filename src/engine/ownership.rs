@@ -1,0 +1,330 @@
+//! Which runs are ours: the lease, the claims, and what happens to a run when its driver ends.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use diesel_async::AsyncPgConnection;
+use futures_util::FutureExt;
+use serde_json::Map;
+use tokio::sync::mpsc;
+use tracing::{Instrument, debug, error, info, info_span, warn};
+
+use super::Engine;
+use super::driver::{self, Adopted, Driver, Exit, Message};
+use super::lease::Moment;
+use super::start::MAILBOX;
+use crate::ids::RunKey;
+use crate::journal::{Move, Verdict};
+use crate::run::event::{Failure, Recorded, RunError, RunFailed};
+use crate::run::state::RunState;
+use crate::store::executors::{self, TickRequest};
+use crate::store::flush::{Owner, Projection};
+use crate::store::runs::RunRow;
+use crate::store::{self, partitions, runs};
+
+/// How often runs are claimed and letters read.
+const TICK: Duration = Duration::from_secs(1);
+/// Every so many ticks what has expired is removed.
+const SWEEP_EVERY: u64 = 60;
+/// Every so many ticks it is made sure that history has room ahead.
+const PARTITIONS_EVERY: u64 = 3_600;
+/// How many request ids are forgotten by one statement.
+const SWEEP_LIMIT: i64 = 10_000;
+
+impl Engine {
+    /// Renews the lease on a connection of its own until the process drains and its runs are done.
+    pub(super) fn keep_lease(&self, connection: AsyncPgConnection) {
+        let engine = self.clone();
+        let ending = self.inner.abandon.clone();
+        let renewing = async move { engine.renew_for_ever(connection).await };
+        self.inner
+            .loops
+            .spawn(ending.run_until_cancelled_owned(renewing));
+    }
+
+    async fn renew_for_ever(&self, connection: AsyncPgConnection) {
+        let parts = &self.inner.parts;
+        let mut connection = Some(connection);
+        loop {
+            let pause = match self.renew(&mut connection).await {
+                Ok(()) => parts.lease.renewal_interval(),
+                Err(error) => {
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the lease could not be renewed"
+                    );
+                    connection = None;
+                    self.inner.reachable.send_replace(false);
+                    Duration::from_millis(500).min(parts.lease.renewal_interval())
+                }
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn renew(&self, connection: &mut Option<AsyncPgConnection>) -> store::Result<()> {
+        let parts = &self.inner.parts;
+        let conn = match connection {
+            Some(conn) => conn,
+            None => connection.insert(parts.store.dedicated().await?),
+        };
+        let (sent, asked) = (Moment::now(), Instant::now());
+        let renewal = executors::renew(
+            conn,
+            parts.executor,
+            &parts.settings.address,
+            parts.lease.length(),
+        );
+        let now = tokio::time::timeout(parts.lease.renewal_interval(), renewal)
+            .await
+            .map_err(|_| store::Error::no_answer("the renewal of the lease"))??;
+        parts.lease.renewed(sent);
+        parts.clock.correct(now, asked);
+        self.inner.reachable.send_replace(true);
+        Ok(())
+    }
+
+    /// Claims runs and reads letters, once a second and whenever somebody asks for it.
+    pub(super) fn keep_ticking(&self) {
+        let engine = self.clone();
+        let ending = self.inner.draining.clone();
+        let ticking = async move { engine.tick_for_ever().await };
+        self.inner
+            .loops
+            .spawn(ending.run_until_cancelled_owned(ticking));
+    }
+
+    async fn tick_for_ever(&self) {
+        let mut steady_since = Moment::now();
+        for count in 0_u64.. {
+            if !self.inner.parts.lease.is_firm() {
+                // After an outage all leases have run out together: nobody takes from others until his own has been
+                // kept for a whole period.
+                steady_since = Moment::now();
+            }
+            let take_over = steady_since.elapsed() >= self.inner.parts.lease.length();
+            if let Err(error) = self.tick(count, take_over).await {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a tick failed and is repeated"
+                );
+            }
+            tokio::select! {
+                () = tokio::time::sleep(TICK) => {}
+                () = self.inner.tick_soon.notified() => {}
+            }
+        }
+    }
+
+    async fn tick(&self, count: u64, take_over: bool) -> store::Result<()> {
+        let parts = &self.inner.parts;
+        let capacity = parts
+            .settings
+            .max_open_runs
+            .saturating_sub(self.open().len());
+        let mut conn = parts.store.conn().await?;
+        let request = TickRequest {
+            executor: parts.executor,
+            capacity,
+            take_over,
+        };
+        let ticked = executors::tick(&mut conn, request).await?;
+        for key in ticked.claimed {
+            self.adopt(key);
+        }
+        for letter in ticked.letters {
+            let mailbox = self.open().get(&letter.key).cloned();
+            match mailbox {
+                // A full mailbox is tried again at the next tick.
+                Some(mailbox) => drop(mailbox.try_send(Message::Letter(letter))),
+                None => debug!(run.id = %letter.key, "a letter came for a run that has just left"),
+            }
+        }
+        self.poll_watched(&mut conn).await?;
+        if count.is_multiple_of(SWEEP_EVERY) {
+            executors::bury(&mut conn).await?;
+            executors::forget_requests(&mut conn, SWEEP_LIMIT).await?;
+        }
+        if count % PARTITIONS_EVERY == PARTITIONS_EVERY - 1 {
+            partitions::ensure(&mut conn, parts.clock.now(), parts.settings.partition_width)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Tells watchers here how far runs have come that are driven elsewhere, or by nobody.
+    async fn poll_watched(&self, conn: &mut AsyncPgConnection) -> store::Result<()> {
+        let elsewhere: Vec<RunKey> = {
+            let open = self.open();
+            self.inner
+                .hub
+                .watched()
+                .into_iter()
+                .filter(|key| !open.contains_key(key))
+                .collect()
+        };
+        if elsewhere.is_empty() {
+            return Ok(());
+        }
+        for (key, last_sequence) in runs::positions(conn, &elsewhere).await? {
+            self.inner.hub.behind(&key, last_sequence);
+        }
+        Ok(())
+    }
+
+    /// Drives a run that was claimed, once its history is read; repeats that until the database answers.
+    fn adopt(&self, key: RunKey) {
+        let (mailbox, messages) = mpsc::channel(MAILBOX);
+        if self.open().insert(key.clone(), mailbox).is_some() {
+            // Its driver is about to find out that its fence is gone.
+            debug!(run.id = %key, "a run was claimed while its driver was still here");
+        }
+        let engine = self.clone();
+        let task = async move {
+            let mut messages = Some(messages);
+            while let Some(inbox) = messages.take() {
+                match driver::adopt(Arc::clone(&engine.inner.parts), &key, inbox).await {
+                    Ok(Adopted::Driver(driver)) => {
+                        info!(run.id = %key, "the run goes on here");
+                        return engine.see_through(key, *driver).await;
+                    }
+                    Ok(Adopted::Gone) => break,
+                    Ok(Adopted::Broken {
+                        reason,
+                        message,
+                        row,
+                    }) => {
+                        error!(run.id = %key, reason, message, "the run cannot go on");
+                        engine.fail_outright(&key, &row, reason, message).await;
+                        break;
+                    }
+                    Err(error) => {
+                        warn!(error = &error as &dyn std::error::Error, run.id = %key, "the run cannot be read yet");
+                        tokio::time::sleep(Duration::from_millis(500)).await;
+                        let (mailbox, again) = mpsc::channel(MAILBOX);
+                        engine.open().insert(key.clone(), mailbox);
+                        messages = (!engine.inner.draining.is_cancelled()).then_some(again);
+                    }
+                }
+            }
+            engine.forget(&key);
+        };
+        self.inner
+            .drivers
+            .spawn(self.inner.abandon.clone().run_until_cancelled_owned(task));
+    }
+
+    /// Drives a run in a task of its own.
+    pub(super) fn drive(&self, key: RunKey, driver: Driver) {
+        let engine = self.clone();
+        let task = async move { engine.see_through(key, driver).await };
+        self.inner
+            .drivers
+            .spawn(self.inner.abandon.clone().run_until_cancelled_owned(task));
+    }
+
+    async fn see_through(&self, key: RunKey, driver: Driver) {
+        let span = info_span!("run", run.id = %key);
+        let exit = AssertUnwindSafe(driver.drive())
+            .catch_unwind()
+            .instrument(span)
+            .await;
+        match exit {
+            Ok(Exit::Ended | Exit::Parked | Exit::Fenced | Exit::Unborn | Exit::Drained) => {}
+            Ok(Exit::Rejected(reason)) => self.fail_now(&key, "JOURNAL_REJECTED", reason).await,
+            Err(_) => {
+                error!(run.id = %key, "the driver of the run panicked, which is a bug");
+                self.fail_now(
+                    &key,
+                    "ENGINE_BUG",
+                    "the engine met a bug in this run".to_owned(),
+                )
+                .await;
+            }
+        }
+        self.forget(&key);
+    }
+
+    /// Forgets a driver that has ended; one that has taken its place meanwhile stays.
+    fn forget(&self, key: &RunKey) {
+        let mut open = self.open();
+        if open.get(key).is_some_and(mpsc::Sender::is_closed) {
+            open.remove(key);
+        }
+    }
+
+    /// Fails a run from what its row says, for its driver is gone.
+    async fn fail_now(&self, key: &RunKey, reason: &'static str, message: String) {
+        loop {
+            let read = async {
+                let mut conn = self.store().conn().await?;
+                runs::find(&mut conn, key).await
+            };
+            match read.await {
+                Ok(Some(row)) if row.owner == Some(self.inner.parts.executor) => {
+                    return self.fail_outright(key, &row, reason, message).await;
+                }
+                Ok(_) => return,
+                Err(error) => {
+                    warn!(error = &error as &dyn std::error::Error, run.id = %key, "the run cannot be failed yet");
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+            }
+        }
+    }
+
+    /// Ends a run with one event that needs nothing but its row: what is open in it is cut off.
+    async fn fail_outright(
+        &self,
+        key: &RunKey,
+        row: &RunRow,
+        reason: &'static str,
+        message: String,
+    ) {
+        let now = self.inner.parts.clock.now();
+        let failure = Failure {
+            reason: reason.to_owned(),
+            message,
+            details: Map::new(),
+        };
+        let error = RunError {
+            failure,
+            path: None,
+            attempt: 0,
+        };
+        let projection = Projection {
+            state: RunState::Failed,
+            wait_reason: None,
+            progress: u32::try_from(row.progress).unwrap_or(0),
+            error: serde_json::to_string(&error).ok(),
+            started_at: row.started_at,
+            ended_at: Some(now),
+            owner: Owner::Ended,
+        };
+        let event = RunFailed { error }.into();
+        let recorded = Recorded {
+            sequence: row.last_sequence + 1,
+            at: now,
+            event,
+            payload: None,
+        };
+        let entry = Move {
+            key: key.clone(),
+            epoch: row.epoch,
+            events: Arc::new([recorded]),
+            projection,
+            folded: None,
+            answered: Vec::new(),
+        };
+        match self.inner.parts.journal.append(entry).await {
+            Ok(Verdict::Committed) => {}
+            Ok(Verdict::Rejected(why)) => {
+                error!(run.id = %key, why, "not even the failure of the run can be stored")
+            }
+            Ok(Verdict::Fenced | Verdict::LetterCame) | Err(_) => {
+                debug!(run.id = %key, "the run is somebody else's to fail");
+            }
+        }
+    }
+}

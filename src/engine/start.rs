@@ -1,0 +1,223 @@
+//! Starting a run: it is durable before anybody is told of it.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::{mpsc, oneshot};
+
+use super::driver::{self, Message};
+use super::payloads::Encoded;
+use super::plan::Plan;
+use super::{Engine, Error, Start, Started};
+use crate::hub::Subscription;
+use crate::ids::RunKey;
+use crate::journal::{Birth, Born};
+use crate::run::event::{ChunkKey, PayloadInfo, Recorded, RunQueued};
+use crate::run::state::RunState;
+use crate::store::births::FIRST_EPOCH;
+use crate::store::flows;
+use crate::store::flush::{Owner, Projection};
+use crate::store::{self};
+
+/// How many messages a run's mailbox holds.
+pub(super) const MAILBOX: usize = 16;
+
+impl Engine {
+    /// Starts a run and answers when it is durable.
+    ///
+    /// The same request id again gives the run that it has started. `watch` asks for a place at the hub that misses
+    /// nothing. The input must keep the rules of payloads.
+    ///
+    /// # Errors
+    ///
+    /// No such flow or revision, an input that does not fit the flow's schema, a request id that was used for another
+    /// request, too many watchers, the process about to end, or the store's own.
+    pub async fn start(&self, start: Start, watch: bool) -> Result<Started, Error> {
+        if self.inner.draining.is_cancelled() {
+            return Err(Error::Draining);
+        }
+        let plan = self.plan_for(&start).await?;
+        let start = self.checked(start, &plan).await?;
+        let parts = &self.inner.parts;
+        let created_at = parts.clock.now();
+        let key = RunKey {
+            namespace: start.namespace.clone(),
+            run_id: parts.clock.run_id(created_at),
+        };
+        let subscription = watch.then(|| self.inner.hub.subscribe(&key)).transpose()?;
+        let encoded = Encoded::new(Arc::new(start.input));
+        let info = self.place(&key, &encoded).await?;
+        let birth = Birth {
+            key: key.clone(),
+            flow_key: plan.revision.flow_key,
+            revision: plan.revision.number,
+            labels: serde_json::to_string(&start.labels).expect("a map of texts always encodes"),
+            priority: start.priority,
+            request: start.request.clone(),
+            total_steps: u32::try_from(plan.graph.len()).unwrap_or(u32::MAX),
+            created_at,
+            events: Arc::default(),
+            projection: queued(created_at),
+        };
+        let born = if self.has_room() {
+            self.bear(plan, birth, (encoded, info)).await?
+        } else {
+            self.leave_queued(birth, &encoded, info).await?
+        };
+        self.answer(key, start.request, born, subscription, watch)
+    }
+
+    async fn plan_for(&self, start: &Start) -> Result<Arc<Plan>, Error> {
+        let mut conn = self.store().conn().await?;
+        let found = flows::find_latest(&mut conn, &start.namespace, &start.flow_id).await?;
+        drop(conn);
+        let (flow_key, latest) =
+            found.ok_or_else(|| store::Error::FlowNotFound(start.flow_id.clone()))?;
+        let revision = if start.revision == 0 {
+            latest
+        } else {
+            start.revision
+        };
+        if !(1..=latest).contains(&revision) {
+            let flow_id = start.flow_id.clone();
+            return Err(store::Error::RevisionNotFound {
+                flow_id,
+                revision,
+                latest,
+            }
+            .into());
+        }
+        Ok(self
+            .inner
+            .parts
+            .plans
+            .get(&start.namespace, flow_key, revision)
+            .await?)
+    }
+
+    async fn checked(&self, start: Start, plan: &Arc<Plan>) -> Result<Start, Error> {
+        if !plan.has_input_schema() {
+            return Ok(start);
+        }
+        let plan = Arc::clone(plan);
+        let check = move || {
+            let violations = plan.check_input(&start.input);
+            (start, violations)
+        };
+        let checked = self.inner.parts.cpu.run(check).await;
+        let (start, violations) = checked.map_err(|panic| Error::Rejected(panic.to_string()))?;
+        if violations.is_empty() {
+            Ok(start)
+        } else {
+            Err(Error::InvalidInput(violations))
+        }
+    }
+
+    /// Writes an input that is too large to lie beside its event.
+    async fn place(&self, key: &RunKey, encoded: &Encoded) -> store::Result<PayloadInfo> {
+        if encoded.is_inline() {
+            return Ok(encoded.info.clone());
+        }
+        let at = ChunkKey {
+            path: String::new(),
+            attempt: 0,
+            epoch: FIRST_EPOCH,
+        };
+        self.inner.parts.payloads.write(key, encoded, at).await
+    }
+
+    fn has_room(&self) -> bool {
+        self.open().len() < self.inner.parts.settings.max_open_runs
+    }
+
+    /// Brings the run into being and drives it.
+    async fn bear(
+        &self,
+        plan: Arc<Plan>,
+        birth: Birth,
+        input: (Encoded, PayloadInfo),
+    ) -> Result<Born, Error> {
+        let (reply, born) = oneshot::channel();
+        let (mailbox, messages) = mpsc::channel::<Message>(MAILBOX);
+        let key = birth.key.clone();
+        self.open().insert(key.clone(), mailbox);
+        let driver = driver::born(
+            Arc::clone(&self.inner.parts),
+            plan,
+            birth,
+            input,
+            reply,
+            messages,
+        );
+        self.drive(key, driver);
+        born.await.map_err(|_| Error::Draining)
+    }
+
+    /// Brings the run into being and leaves it to whoever has room first.
+    async fn leave_queued(
+        &self,
+        mut birth: Birth,
+        encoded: &Encoded,
+        info: PayloadInfo,
+    ) -> Result<Born, Error> {
+        let payload = info.chunks.is_none().then(|| Arc::clone(&encoded.text));
+        let event = RunQueued { input: info }.into();
+        birth.events = Arc::new([Recorded {
+            sequence: 1,
+            at: birth.created_at,
+            event,
+            payload,
+        }]);
+        self.inner
+            .parts
+            .journal
+            .bear(birth)
+            .await
+            .map_err(|_| Error::Draining)
+    }
+
+    fn answer(
+        &self,
+        key: RunKey,
+        request: Option<store::births::Request>,
+        born: Born,
+        subscription: Option<Subscription>,
+        watch: bool,
+    ) -> Result<Started, Error> {
+        let request_id = request.map(|request| request.id).unwrap_or_default();
+        match born {
+            Born::Yes => Ok(Started {
+                key,
+                started: true,
+                subscription,
+            }),
+            Born::Before(run_id) => {
+                let key = RunKey {
+                    namespace: key.namespace,
+                    run_id,
+                };
+                let subscription = watch.then(|| self.inner.hub.subscribe(&key)).transpose()?;
+                Ok(Started {
+                    key,
+                    started: false,
+                    subscription,
+                })
+            }
+            Born::Reused(run_id) => Err(Error::RequestIdReused { request_id, run_id }),
+            Born::Rejected(reason) => Err(Error::Rejected(reason)),
+        }
+    }
+}
+
+/// The row of a run that nobody owns yet and that is due at once.
+fn queued(created_at: DateTime<Utc>) -> Projection {
+    Projection {
+        state: RunState::Queued,
+        wait_reason: None,
+        progress: 0,
+        error: None,
+        started_at: None,
+        ended_at: None,
+        owner: Owner::Parked(created_at),
+    }
+}

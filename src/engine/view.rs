@@ -1,0 +1,55 @@
+//! A run as it stands, for whoever asks.
+
+use std::sync::Arc;
+
+use super::{Engine, Error, View};
+use crate::ids::RunKey;
+use crate::run::Run;
+use crate::run::event::PayloadInfo;
+use crate::store::{self, events, runs};
+
+impl Engine {
+    /// The run's row, and the fold of its events up to that row's last sequence.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RunNotFound`], or the store's own.
+    pub async fn view(&self, key: &RunKey) -> Result<View, Error> {
+        let mut conn = self.store().conn().await?;
+        let row = runs::find(&mut conn, key)
+            .await?
+            .ok_or(Error::RunNotFound(key.run_id))?;
+        let history = events::history(&mut conn, key, row.last_sequence).await?;
+        drop(conn);
+        let plan = self
+            .inner
+            .parts
+            .plans
+            .get(&key.namespace, row.flow_key, row.revision)
+            .await?;
+        let run = Run::fold(Arc::clone(&plan.graph), &history).map_err(|mismatch| {
+            store::Error::Corrupt(format!("journal of run {key}: {mismatch}"))
+        })?;
+        Ok(View { row, run })
+    }
+
+    /// The JSON text of the payload of the run's event `sequence`, of which the event says `info`.
+    ///
+    /// # Errors
+    ///
+    /// As every query; [`store::Error::Corrupt`] if it is not there.
+    pub async fn payload(
+        &self,
+        key: &RunKey,
+        sequence: i64,
+        info: &PayloadInfo,
+    ) -> Result<Arc<str>, Error> {
+        Ok(self
+            .inner
+            .parts
+            .payloads
+            .text(key, sequence, info)
+            .await?
+            .into())
+    }
+}

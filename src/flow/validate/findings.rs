@@ -1,0 +1,80 @@
+//! What validation has found so far, and how it is said: in the order of the flow's fields, whatever the order of
+//! finding.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::Violation;
+
+/// What is wrong, by the part of the flow that it is about.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    about: BTreeMap<Part, Vec<Violation>>,
+}
+
+/// A part of a flow, in the order of its fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    /// Id, name, description, labels, and how many nodes and edges there are.
+    Flow,
+    /// The node at this index.
+    Node(usize),
+    /// The edge at this index.
+    Edge(usize),
+    /// Input schema and policy.
+    Rules,
+}
+
+impl Part {
+    /// Path of a field of this part, as the client writes it; empty for the part itself.
+    fn path(self, field: &str) -> String {
+        let base = match self {
+            Self::Flow | Self::Rules => "flow".to_owned(),
+            Self::Node(index) => format!("flow.nodes[{index}]"),
+            Self::Edge(index) => format!("flow.edges[{index}]"),
+        };
+        join(base, field)
+    }
+}
+
+/// A path and one inside it, which may begin with an index.
+pub(super) fn join(base: String, inner: &str) -> String {
+    match inner.chars().next() {
+        None => base,
+        Some('[') => base + inner,
+        Some(_) => base + "." + inner,
+    }
+}
+
+impl Findings {
+    /// Notes what is wrong with a field of a part.
+    pub(super) fn add(
+        &mut self,
+        part: Part,
+        field: &str,
+        reason: &'static str,
+        description: impl Into<String>,
+    ) {
+        self.about.entry(part).or_default().push(Violation {
+            field: part.path(field),
+            reason,
+            description: description.into(),
+        });
+    }
+
+    /// All of it, in the order of the flow's fields.
+    pub(super) fn into_violations(self) -> Vec<Violation> {
+        self.about.into_values().flatten().collect()
+    }
+}
+
+/// A client's text inside a message: at most 60 characters of it, with control characters escaped.
+pub(super) fn shown(text: &str) -> Cow<'_, str> {
+    const MOST: usize = 60;
+    let has_control = text.chars().take(MOST).any(char::is_control);
+    match text.char_indices().nth(MOST) {
+        None if !has_control => Cow::Borrowed(text),
+        None => text.escape_debug().to_string().into(),
+        Some((end, _)) => format!("{}…", text[..end].escape_debug()).into(),
+    }
+}

@@ -1,0 +1,137 @@
+//! Names, labels and other short texts.
+
+use super::findings::{Findings, Part, shown};
+use crate::flow::Draft;
+
+/// The most characters of an id.
+const ID_LENGTH: usize = 200;
+/// The most characters of a name.
+const NAME_LENGTH: usize = 200;
+/// The most characters of a description.
+const DESCRIPTION_LENGTH: usize = 4_000;
+/// The most labels.
+const LABELS: usize = 32;
+/// The most characters of a label's key.
+const LABEL_KEY_LENGTH: usize = 63;
+/// The most characters of a label's value.
+const LABEL_VALUE_LENGTH: usize = 255;
+
+/// Whether this is a flow's id: `[A-Za-z0-9_.-]{1,200}`.
+#[must_use]
+pub fn is_flow_id(text: &str) -> bool {
+    (1..=ID_LENGTH).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
+
+fn is_label_key(text: &str) -> bool {
+    (1..=LABEL_KEY_LENGTH).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_.-/".contains(&byte))
+}
+
+/// Checks what a flow says beside its graph.
+pub(super) fn check(draft: &Draft, findings: &mut Findings) {
+    if !draft.id.is_empty() && !is_flow_id(&draft.id) {
+        let text = shown(&draft.id);
+        findings.add(
+            Part::Flow,
+            "id",
+            "INVALID_ID",
+            format!("{text:?} is not 1 to {ID_LENGTH} characters of A-Z a-z 0-9 _ . -"),
+        );
+    }
+    check_length(&draft.name, NAME_LENGTH, Part::Flow, "name", findings);
+    check_length(
+        &draft.description,
+        DESCRIPTION_LENGTH,
+        Part::Flow,
+        "description",
+        findings,
+    );
+    if draft.labels.len() > LABELS {
+        let found = draft.labels.len();
+        findings.add(
+            Part::Flow,
+            "labels",
+            "TOO_MANY_LABELS",
+            format!("there are {found} labels, the most are {LABELS}"),
+        );
+        return;
+    }
+    for (key, value) in &draft.labels {
+        let field = format!("labels[{}]", shown(key));
+        if !is_label_key(key) {
+            findings.add(
+                Part::Flow,
+                &field,
+                "INVALID_LABEL",
+                format!("the key is not 1 to {LABEL_KEY_LENGTH} characters of A-Z a-z 0-9 _ . - /"),
+            );
+        }
+        check_length(value, LABEL_VALUE_LENGTH, Part::Flow, &field, findings);
+    }
+}
+
+/// Checks a text of which only the length and U+0000 matter.
+pub(super) fn check_length(
+    text: &str,
+    most: usize,
+    part: Part,
+    field: &str,
+    findings: &mut Findings,
+) {
+    let length = text.chars().count();
+    if length > most {
+        findings.add(
+            part,
+            field,
+            "TOO_LONG",
+            format!("is {length} characters long, the most are {most}"),
+        );
+    } else if text.contains('\0') {
+        findings.add(
+            part,
+            field,
+            "NUL_CHARACTER",
+            "holds the character U+0000, which cannot be stored",
+        );
+    }
+}
+
+/// Checks an id of a node: the predecessor's are kept, which may be nearly any text, but paths of steps
+/// (`loop[3]/summarise`) must be readable.
+pub(super) fn check_node_id(text: &str, part: Part, findings: &mut Findings) {
+    let length = text.chars().count();
+    if length == 0 {
+        findings.add(part, "id", "REQUIRED", "a node needs an id");
+    } else if length > ID_LENGTH {
+        findings.add(
+            part,
+            "id",
+            "TOO_LONG",
+            format!("is {length} characters long, the most are {ID_LENGTH}"),
+        );
+    } else if text
+        .chars()
+        .any(|c| c.is_control() || matches!(c, '/' | '[' | ']'))
+    {
+        let text = shown(text);
+        findings.add(
+            part,
+            "id",
+            "INVALID_ID",
+            format!("{text:?} holds a control character or one of / [ ]"),
+        );
+    } else if text.trim() != text {
+        let text = shown(text);
+        findings.add(
+            part,
+            "id",
+            "INVALID_ID",
+            format!("{text:?} begins or ends with a space"),
+        );
+    }
+}

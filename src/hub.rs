@@ -1,0 +1,187 @@
+//! Hands committed events to the watchers in this process.
+//!
+//! A watcher that is slow loses signals here and nothing else: it sees by the sequence that something is missing and
+//! reads it from the store. So nobody who watches can hold up a run or another watcher.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::ids::RunKey;
+use crate::run::event::Recorded;
+
+/// How many signals a watcher may be behind before it has to read from the store.
+const BACKLOG: usize = 256;
+
+/// Something that a watcher is told.
+#[derive(Clone, Debug)]
+pub enum Signal {
+    /// Events that are committed, in order and without gaps.
+    Events(Arc<[Recorded]>),
+    /// The run has events up to this sequence, written elsewhere: read them from the store.
+    Behind(i64),
+    /// Signals were lost: read from the store what is missing.
+    Missed,
+}
+
+/// A handle to the hub; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Hub {
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    channels: HashMap<RunKey, broadcast::Sender<Signal>>,
+    watchers: usize,
+    limit: usize,
+}
+
+/// There are as many watchers as this process may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} watches are open in this process, which is its limit")]
+pub struct TooMany(pub usize);
+
+impl Hub {
+    /// A hub for at most `limit` watchers at once.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        let shared = Shared {
+            limit,
+            ..Shared::default()
+        };
+        Self {
+            shared: Arc::new(Mutex::new(shared)),
+        }
+    }
+
+    /// Begins to watch a run: what is committed from now on is signalled.
+    ///
+    /// # Errors
+    ///
+    /// When there are too many watchers already.
+    pub fn subscribe(&self, key: &RunKey) -> Result<Subscription, TooMany> {
+        let mut shared = self.lock();
+        if shared.watchers >= shared.limit {
+            return Err(TooMany(shared.limit));
+        }
+        shared.watchers += 1;
+        let sender = shared
+            .channels
+            .entry(key.clone())
+            .or_insert_with(|| broadcast::channel(BACKLOG).0);
+        let receiver = sender.subscribe();
+        Ok(Subscription {
+            key: key.clone(),
+            receiver: Some(receiver),
+            hub: self.clone(),
+        })
+    }
+
+    /// Tells the watchers of a run about events that are committed.
+    pub fn publish(&self, key: &RunKey, events: &Arc<[Recorded]>) {
+        self.signal(key, || Signal::Events(Arc::clone(events)));
+    }
+
+    /// Tells the watchers of a run how far it has come elsewhere.
+    pub fn behind(&self, key: &RunKey, last_sequence: i64) {
+        self.signal(key, || Signal::Behind(last_sequence));
+    }
+
+    /// All runs that somebody watches.
+    #[must_use]
+    pub fn watched(&self) -> Vec<RunKey> {
+        self.lock().channels.keys().cloned().collect()
+    }
+
+    fn signal(&self, key: &RunKey, signal: impl FnOnce() -> Signal) {
+        if let Some(sender) = self.lock().channels.get(key) {
+            // An error says that the last watcher is just leaving.
+            sender.send(signal()).ok();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        // Every change below is complete before anything could panic.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One watcher's place at the hub; leaves it on drop.
+#[derive(Debug)]
+pub struct Subscription {
+    key: RunKey,
+    receiver: Option<broadcast::Receiver<Signal>>,
+    hub: Hub,
+}
+
+impl Subscription {
+    /// The next signal.
+    pub async fn next(&mut self) -> Signal {
+        let Some(receiver) = &mut self.receiver else {
+            return std::future::pending().await;
+        };
+        match receiver.recv().await {
+            Ok(signal) => signal,
+            // The sender outlives its receivers, so that it cannot be closed.
+            Err(RecvError::Lagged(_) | RecvError::Closed) => Signal::Missed,
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.receiver = None;
+        let mut shared = self.hub.lock();
+        shared.watchers -= 1;
+        if shared
+            .channels
+            .get(&self.key)
+            .is_some_and(|sender| sender.receiver_count() == 0)
+        {
+            shared.channels.remove(&self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{Namespace, RunId};
+
+    fn key() -> RunKey {
+        RunKey {
+            namespace: Namespace::default_namespace(),
+            run_id: RunId::new(uuid::Uuid::now_v7()),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_watcher_that_is_too_slow_is_told_that_it_missed_something() {
+        let hub = Hub::new(10);
+        let key = key();
+        let mut slow = hub.subscribe(&key).expect("one fits");
+
+        for sequence in 0..=BACKLOG {
+            hub.behind(&key, i64::try_from(sequence).expect("small"));
+        }
+
+        assert!(matches!(slow.next().await, Signal::Missed));
+        assert!(matches!(slow.next().await, Signal::Behind(1)));
+    }
+
+    #[test]
+    fn the_last_watcher_that_leaves_takes_the_channel_along() {
+        let hub = Hub::new(1);
+        let key = key();
+        let first = hub.subscribe(&key).expect("one fits");
+
+        assert_eq!(hub.subscribe(&key).err(), Some(TooMany(1)));
+        assert_eq!(hub.watched(), vec![key]);
+        drop(first);
+
+        assert!(hub.watched().is_empty());
+    }
+}

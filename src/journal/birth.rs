@@ -1,0 +1,129 @@
+//! Runs that are to be, each with its first events.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::Posted;
+use super::lane::{Entry, Judgement};
+use crate::ids::{ExecutorId, FlowKey, RunId, RunKey};
+use crate::run::event::Recorded;
+use crate::store::births::{self, Request};
+use crate::store::flush::Projection;
+use crate::store::lane::Lane;
+use crate::store::{self, standing::Standing};
+
+/// A run that is to be, with its first events.
+#[derive(Clone, Debug)]
+pub struct Birth {
+    /// Which run.
+    pub key: RunKey,
+    /// Its flow.
+    pub flow_key: FlowKey,
+    /// The revision that it is pinned to.
+    pub revision: i32,
+    /// The client's marks, as JSON text.
+    pub labels: String,
+    /// Higher ones go first.
+    pub priority: i32,
+    /// The client's name for the request, if it gave one.
+    pub request: Option<Request>,
+    /// Top-level steps.
+    pub total_steps: u32,
+    /// When it was accepted.
+    pub created_at: DateTime<Utc>,
+    /// From sequence 1 on.
+    pub events: Arc<[Recorded]>,
+    /// What its row says after these events.
+    pub projection: Projection,
+}
+
+/// What became of a [`Birth`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Born {
+    /// The run is durable, and watchers know.
+    Yes,
+    /// The request id has started this run before, by the same request.
+    Before(RunId),
+    /// The request id has started this run before, by another request.
+    Reused(RunId),
+    /// The database does not take these rows, whatever is tried.
+    Rejected(String),
+}
+
+impl Entry for Birth {
+    type Verdict = Born;
+
+    fn key(&self) -> &RunKey {
+        &self.key
+    }
+
+    fn events(&self) -> &Arc<[Recorded]> {
+        &self.events
+    }
+
+    fn exclusive(&self) -> Option<String> {
+        // One statement cannot meet the same request id twice.
+        self.request
+            .as_ref()
+            .map(|request| format!("{}\0{}", self.key.namespace, request.id))
+    }
+
+    async fn write(
+        lane: &mut Lane,
+        executor: ExecutorId,
+        batch: &[Posted<Self>],
+    ) -> store::Result<HashSet<RunId>> {
+        let births: Vec<births::Birth<'_>> = batch
+            .iter()
+            .map(|Posted { entry, .. }| births::Birth {
+                key: &entry.key,
+                flow_key: entry.flow_key,
+                revision: entry.revision,
+                labels: &entry.labels,
+                priority: entry.priority,
+                request: entry.request.as_ref(),
+                total_steps: entry.total_steps,
+                created_at: entry.created_at,
+                events: &entry.events,
+                projection: &entry.projection,
+            })
+            .collect();
+        Ok(births::write(lane, executor, &births)
+            .await?
+            .into_iter()
+            .collect())
+    }
+
+    fn judge(&self, _executor: ExecutorId, standing: Option<&Standing>) -> Judgement<Born> {
+        // Its id is this process's own and fresh: if the row is there, this entry wrote it.
+        if standing.is_some() {
+            Judgement::Committed
+        } else {
+            Judgement::Unwritten
+        }
+    }
+
+    async fn refused(&self, lane: &mut Lane) -> store::Result<Option<Born>> {
+        let Some(request) = &self.request else {
+            return Ok(None);
+        };
+        let found = births::find_request(lane, self.key.namespace.as_str(), &request.id).await?;
+        Ok(found.map(|(run, hash)| {
+            if hash == request.body_hash {
+                Born::Before(run)
+            } else {
+                Born::Reused(run)
+            }
+        }))
+    }
+
+    fn committed() -> Born {
+        Born::Yes
+    }
+
+    fn rejected(reason: String) -> Born {
+        Born::Rejected(reason)
+    }
+}

@@ -1,0 +1,173 @@
+//! The store: the pool of connections to Postgres, and its [`Error`].
+//!
+//! Only the modules in here know SQL. A query takes its connection first and, where it serves a request, the namespace
+//! second. Three kinds of connection exist: those of the pool, for requests; a [`Store::dedicated`] one, for work that
+//! must not wait for the pool (lease renewal, LISTEN, migrations); and a [`lane::Lane`], for the journal, which must
+//! know the exact SQLSTATE of a failure.
+
+pub mod births;
+mod dial;
+mod error;
+pub mod events;
+pub mod executors;
+pub mod flows;
+pub mod flush;
+pub mod inbox;
+pub mod lane;
+pub mod migrate;
+pub mod partitions;
+pub mod payloads;
+mod pool;
+pub mod preflight;
+pub mod revisions;
+pub mod runs;
+#[expect(missing_docs, reason = "generated")]
+pub mod schema;
+pub mod standing;
+pub mod tls;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel_async::AsyncPgConnection;
+
+pub use self::error::{Class, Error, Failure, Result};
+pub use self::pool::Connection;
+
+/// How to reach the database, and what a connection may do.
+#[derive(Clone)]
+pub struct Settings {
+    /// `postgres://user:password@host:port/database?sslmode=…`, as for libpq; see [`tls`] for the modes.
+    pub url: String,
+    /// The most connections of the pool: 16 unless set. Each journal lane and the renewal have one more each.
+    pub pool_size: usize,
+    /// How long a request waits for a connection to come free, or for a new one to be made: 5 s unless set.
+    pub wait_timeout: Duration,
+    /// The longest that a statement may take: 30 s unless set.
+    pub statement_timeout: Duration,
+    /// The longest that a statement may wait for a lock: 10 s unless set.
+    pub lock_timeout: Duration,
+    /// The longest that a transaction may stay open without a statement: 30 s unless set.
+    pub idle_in_transaction_timeout: Duration,
+}
+
+impl Settings {
+    /// The settings for this URL, with everything else as it is unless set.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            pool_size: 16,
+            wait_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(30),
+            lock_timeout: Duration::from_secs(10),
+            idle_in_transaction_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    /// Leaves out the URL, because it may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("pool_size", &self.pool_size)
+            .field("wait_timeout", &self.wait_timeout)
+            .field("statement_timeout", &self.statement_timeout)
+            .field("lock_timeout", &self.lock_timeout)
+            .field(
+                "idle_in_transaction_timeout",
+                &self.idle_in_transaction_timeout,
+            )
+            .finish_non_exhaustive()
+    }
+}
+
+/// A handle to the database; cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    settings: Settings,
+    dialer: Arc<dial::Dialer>,
+    pool: pool::Pool,
+    server: preflight::Server,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("settings", &self.parts.settings)
+            .field("server", &self.parts.server)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Makes the pool, after one connection has shown that the server is there, lets us in and is fit.
+    ///
+    /// Whether migrations are pending is a question of its own: [`migrate::check`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setup`], which says what to do; [`Error::Unavailable`] where only waiting helps.
+    pub async fn connect(settings: &Settings) -> Result<Self> {
+        let dialer = Arc::new(dial::Dialer::new(settings)?);
+        let server = preflight::check(&dialer).await?;
+        let pool = pool::build(Arc::clone(&dialer), settings);
+        Ok(Self {
+            parts: Arc::new(Parts {
+                settings: settings.clone(),
+                dialer,
+                pool,
+                server,
+            }),
+        })
+    }
+
+    /// A connection of the pool, which goes back to it on drop.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] when none comes free in time or none can be made.
+    pub async fn conn(&self) -> Result<Connection> {
+        pool::get(&self.parts.pool).await
+    }
+
+    /// A connection of its own, outside the pool, with the same session settings.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] when it cannot be made.
+    pub async fn dedicated(&self) -> Result<AsyncPgConnection> {
+        self.parts.dialer.diesel().await
+    }
+
+    /// A connection of its own for a journal lane, with the same session settings and generic plans.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] when it cannot be made.
+    pub async fn lane(&self) -> Result<lane::Lane> {
+        lane::Lane::open(&self.parts.dialer).await
+    }
+
+    /// What the store was connected with.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.parts.settings
+    }
+
+    /// What the server said of itself when the store was connected.
+    #[must_use]
+    pub fn server(&self) -> &preflight::Server {
+        &self.parts.server
+    }
+
+    /// Ends the pool: connections that are out end on drop, and [`Store::conn`] fails from now on.
+    pub fn close(&self) {
+        self.parts.pool.close();
+    }
+}

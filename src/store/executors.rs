@@ -1,0 +1,195 @@
+//! Executors: their leases, and the tick that claims runs and reads letters.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{
+    BigInt, Bool, Double, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use uuid::Uuid;
+
+use super::inbox::{Letter, Request};
+use super::schema::{executors, workflow_runs};
+use super::{Error, Result};
+use crate::ids::{ExecutorId, RunId, RunKey};
+use crate::run::event::FORMAT;
+
+#[derive(QueryableByName)]
+struct Now {
+    #[diesel(sql_type = Timestamptz)]
+    now: DateTime<Utc>,
+}
+
+/// Keeps an executor's lease for `lease` from now on, and gives the database's time.
+///
+/// The row is made where it is missing, so that the first call registers the executor.
+///
+/// # Errors
+///
+/// As every query.
+pub async fn renew(
+    conn: &mut AsyncPgConnection,
+    executor: ExecutorId,
+    address: &str,
+    lease: Duration,
+) -> Result<DateTime<Utc>> {
+    let row: Now = diesel::sql_query(
+        "INSERT INTO executors AS e (executor_id, address, version, event_format, lease_until) \
+         VALUES ($1, $2, $3, $4, clock_timestamp() + make_interval(secs => $5)) \
+         ON CONFLICT (executor_id) DO UPDATE SET lease_until = excluded.lease_until WHERE NOT e.retired \
+         RETURNING clock_timestamp() AS now",
+    )
+    .bind::<SqlUuid, _>(executor.uuid())
+    .bind::<Text, _>(address)
+    .bind::<Text, _>(env!("CARGO_PKG_VERSION"))
+    .bind::<SmallInt, _>(FORMAT)
+    .bind::<Double, _>(lease.as_secs_f64())
+    .get_result(conn)
+    .await?;
+    Ok(row.now)
+}
+
+/// Gives an executor's runs free to be taken over at once: it has ended in order.
+///
+/// # Errors
+///
+/// As every query.
+pub async fn retire(conn: &mut AsyncPgConnection, executor: ExecutorId) -> Result<()> {
+    diesel::update(executors::table.find(executor.uuid()))
+        .set(executors::retired.eq(true))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Declares all executors dead but this one: only for who knows that it owns the cluster alone.
+///
+/// # Errors
+///
+/// As every query.
+pub async fn retire_all_but(conn: &mut AsyncPgConnection, executor: ExecutorId) -> Result<()> {
+    diesel::update(executors::table.filter(executors::executor_id.ne(executor.uuid())))
+        .set(executors::retired.eq(true))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Removes executors that are gone and own nothing any more.
+///
+/// # Errors
+///
+/// As every query.
+pub async fn bury(conn: &mut AsyncPgConnection) -> Result<usize> {
+    let owned = workflow_runs::table
+        .filter(workflow_runs::executor_id.eq(executors::executor_id.nullable()))
+        .select(workflow_runs::run_id);
+    let gone = executors::retired.or(executors::lease_until.lt(diesel::dsl::now));
+    Ok(diesel::delete(
+        executors::table
+            .filter(gone)
+            .filter(diesel::dsl::not(diesel::dsl::exists(owned))),
+    )
+    .execute(conn)
+    .await?)
+}
+
+/// What a tick may do.
+#[derive(Clone, Copy, Debug)]
+pub struct TickRequest {
+    /// For whom.
+    pub executor: ExecutorId,
+    /// How many runs it has room for.
+    pub capacity: usize,
+    /// Whether it may take runs whose executor let its lease run out; those of a retired one it always may.
+    pub take_over: bool,
+}
+
+/// What a tick found.
+#[derive(Clone, Debug, Default)]
+pub struct Ticked {
+    /// Runs that belong to the executor now.
+    pub claimed: Vec<RunKey>,
+    /// Letters to runs that belonged to it before.
+    pub letters: Vec<Letter>,
+}
+
+#[derive(QueryableByName)]
+struct TickRow {
+    #[diesel(sql_type = Text)]
+    namespace: String,
+    #[diesel(sql_type = SqlUuid)]
+    run_id: Uuid,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    inbox_id: Option<i64>,
+    #[diesel(sql_type = Nullable<Text>)]
+    data: Option<String>,
+}
+
+/// Claims runs that are due or whose executor is gone, epoch + 1 each, and reads the letters of the executor's runs.
+///
+/// Runs that somebody else has locked are left out. The claims are committed when this returns; what a run has written
+/// is read by later statements only, for this one's snapshot is older than its locks.
+///
+/// # Errors
+///
+/// As every query.
+pub async fn tick(conn: &mut AsyncPgConnection, request: TickRequest) -> Result<Ticked> {
+    let rows: Vec<TickRow> = diesel::sql_query(
+        "WITH gone AS (SELECT executor_id FROM executors \
+         WHERE executor_id <> $1 AND (retired OR ($3 AND lease_until < now()))), \
+         due AS (SELECT namespace, run_id FROM workflow_runs WHERE wake_at <= now() AND event_format <= $4 \
+         ORDER BY wake_at LIMIT $2 FOR UPDATE SKIP LOCKED), \
+         orphaned AS (SELECT namespace, run_id FROM workflow_runs WHERE executor_id IN (SELECT executor_id FROM gone) \
+         AND event_format <= $4 LIMIT $2 FOR UPDATE SKIP LOCKED), \
+         picked AS (SELECT namespace, run_id FROM orphaned UNION ALL SELECT namespace, run_id FROM due LIMIT $2), \
+         claimed AS (UPDATE workflow_runs r SET executor_id = $1, epoch = r.epoch + 1, wake_at = NULL FROM picked p \
+         WHERE r.namespace = p.namespace AND r.run_id = p.run_id AND r.ended_at IS NULL RETURNING r.namespace, r.run_id) \
+         SELECT namespace, run_id, NULL::bigint AS inbox_id, NULL::text AS data FROM claimed \
+         UNION ALL SELECT i.namespace, i.run_id, i.inbox_id, i.data::text FROM run_inbox i \
+         JOIN workflow_runs r ON r.namespace = i.namespace AND r.run_id = i.run_id WHERE r.executor_id = $1",
+    )
+    .bind::<SqlUuid, _>(request.executor.uuid())
+    .bind::<BigInt, _>(i64::try_from(request.capacity).unwrap_or(i64::MAX))
+    .bind::<Bool, _>(request.take_over)
+    .bind::<SmallInt, _>(FORMAT)
+    .load(conn)
+    .await?;
+    let mut ticked = Ticked::default();
+    for row in rows {
+        let key = RunKey {
+            namespace: row.namespace.into(),
+            run_id: RunId::new(row.run_id),
+        };
+        match (row.inbox_id, row.data) {
+            (Some(id), Some(data)) => {
+                ticked.letters.push(Letter {
+                    key,
+                    id,
+                    request: Request::decode(&data)?,
+                });
+            }
+            (None, None) => ticked.claimed.push(key),
+            _ => return Err(Error::Corrupt(format!("a letter to run {key} has no text"))),
+        }
+    }
+    Ok(ticked)
+}
+
+/// Forgets request ids whose time is over, at most `limit` at once; gives how many.
+///
+/// # Errors
+///
+/// As every query.
+pub async fn forget_requests(conn: &mut AsyncPgConnection, limit: i64) -> Result<usize> {
+    Ok(diesel::sql_query(
+        "DELETE FROM start_requests s USING (SELECT namespace, request_id FROM start_requests \
+         WHERE expires_at < now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED) o \
+         WHERE s.namespace = o.namespace AND s.request_id = o.request_id",
+    )
+    .bind::<BigInt, _>(limit)
+    .execute(conn)
+    .await?)
+}

@@ -1,0 +1,172 @@
+//! What callers ask of a run, on whichever replica, until its owner has made an event of it.
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable, Text, Uuid as SqlUuid};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::runs::parse_state;
+use super::{Error, Result};
+use crate::ids::{ExecutorId, RunId, RunKey};
+use crate::run::state::RunState;
+
+/// Something that a caller asks of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// To be cancelled.
+    Cancel {
+        /// As the caller gave it; may be empty.
+        reason: String,
+        /// How long what is in flight may take to end.
+        grace_ms: u64,
+    },
+}
+
+impl Request {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Cancel { .. } => "CANCEL",
+        }
+    }
+
+    pub(super) fn decode(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|error| Error::Corrupt(format!("inbox row: {error}")))
+    }
+}
+
+/// A request with its place in the inbox.
+#[derive(Clone, Debug)]
+pub struct Letter {
+    /// Which run it is for.
+    pub key: RunKey,
+    /// Its place: the owner folds each once.
+    pub id: i64,
+    /// What is asked.
+    pub request: Request,
+}
+
+/// What posting a letter met.
+#[derive(Clone, Debug)]
+pub struct Posted {
+    /// The run's state when the letter was accepted, or for good if it is final.
+    pub state: RunState,
+    /// The letter's id; `None` if the run had ended and nothing was posted.
+    pub letter: Option<i64>,
+    /// Who owns the run, if anybody does.
+    pub owner: Option<ExecutorId>,
+}
+
+#[derive(QueryableByName)]
+struct PostedRow {
+    #[diesel(sql_type = Text)]
+    state: String,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    inbox_id: Option<i64>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    executor_id: Option<Uuid>,
+}
+
+/// Posts a letter to a run that has not ended; gives `None` if there is no such run.
+///
+/// The same transaction counts it on the run's row and makes the wake-up of a run that nobody owns due: a flush that
+/// parks or ends the run at the same time fails its fence and looks again, so what was acknowledged is never passed
+/// over.
+///
+/// # Errors
+///
+/// As every query.
+pub async fn post(
+    conn: &mut AsyncPgConnection,
+    key: &RunKey,
+    request: &Request,
+) -> Result<Option<Posted>> {
+    let data = serde_json::to_string(request).map_err(|error| Error::Corrupt(error.to_string()))?;
+    let row: Option<PostedRow> = diesel::sql_query(
+        "WITH open AS (UPDATE workflow_runs SET inbox_count = inbox_count + 1, \
+         wake_at = CASE WHEN executor_id IS NULL THEN now() END \
+         WHERE namespace = $1 AND run_id = $2 AND ended_at IS NULL RETURNING state, executor_id), \
+         posted AS (INSERT INTO run_inbox (namespace, run_id, kind, data) SELECT $1, $2, $3, $4::json FROM open RETURNING inbox_id) \
+         SELECT state, inbox_id, executor_id FROM open, posted \
+         UNION ALL SELECT state, NULL, NULL FROM workflow_runs \
+         WHERE namespace = $1 AND run_id = $2 AND NOT EXISTS (SELECT 1 FROM open)",
+    )
+    .bind::<Text, _>(key.namespace.as_str())
+    .bind::<SqlUuid, _>(key.run_id.uuid())
+    .bind::<Text, _>(request.kind())
+    .bind::<Text, _>(data)
+    .get_result(conn)
+    .await
+    .optional()?;
+    row.map(|row| {
+        Ok(Posted {
+            state: parse_state(&row.state)?,
+            letter: row.inbox_id,
+            owner: row.executor_id.map(ExecutorId::new),
+        })
+    })
+    .transpose()
+}
+
+#[derive(QueryableByName)]
+struct LetterRow {
+    #[diesel(sql_type = BigInt)]
+    inbox_count: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    inbox_id: Option<i64>,
+    #[diesel(sql_type = Nullable<Text>)]
+    data: Option<String>,
+}
+
+/// The letters of one run, and how many were ever posted: read at one moment, so that the two fit together.
+///
+/// # Errors
+///
+/// As every query.
+pub async fn read(conn: &mut AsyncPgConnection, key: &RunKey) -> Result<(i64, Vec<Letter>)> {
+    let rows: Vec<LetterRow> = diesel::sql_query(
+        "SELECT r.inbox_count, i.inbox_id, i.data::text AS data FROM workflow_runs r \
+         LEFT JOIN run_inbox i ON i.namespace = r.namespace AND i.run_id = r.run_id \
+         WHERE r.namespace = $1 AND r.run_id = $2 ORDER BY i.inbox_id",
+    )
+    .bind::<Text, _>(key.namespace.as_str())
+    .bind::<SqlUuid, _>(key.run_id.uuid())
+    .load(conn)
+    .await?;
+    let count = rows.iter().map(|row| row.inbox_count).next().unwrap_or(0);
+    let mut letters = Vec::new();
+    for row in rows {
+        if let (Some(id), Some(data)) = (row.inbox_id, row.data) {
+            letters.push(Letter {
+                key: key.clone(),
+                id,
+                request: Request::decode(&data)?,
+            });
+        }
+    }
+    Ok((count, letters))
+}
+
+/// Takes the letters of a run that is gone out of the inbox.
+///
+/// # Errors
+///
+/// As every query.
+pub(super) async fn clear(
+    conn: &mut AsyncPgConnection,
+    namespace: &str,
+    run_id: RunId,
+) -> Result<()> {
+    use super::schema::run_inbox::dsl;
+
+    diesel::delete(
+        dsl::run_inbox.filter(
+            dsl::namespace
+                .eq(namespace)
+                .and(dsl::run_id.eq(run_id.uuid())),
+        ),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! Payloads too large to lie beside their event, in chunks.
+
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use super::Result;
+use super::schema::payload_chunks::dsl;
+use crate::ids::RunKey;
+use crate::run::event::ChunkKey;
+
+/// The most bytes of one chunk.
+pub const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Writes a payload in chunks, before the event that names it.
+///
+/// A repeated call with the same key and text changes nothing.
+///
+/// # Errors
+///
+/// As every query; chunks written before it remain, and harm nobody.
+pub async fn write(
+    conn: &mut AsyncPgConnection,
+    key: &RunKey,
+    at: &ChunkKey,
+    text: &str,
+) -> Result<()> {
+    for (number, chunk) in (0_i32..).zip(text.as_bytes().chunks(CHUNK_BYTES)) {
+        diesel::insert_into(dsl::payload_chunks)
+            .values((
+                dsl::namespace.eq(key.namespace.as_str()),
+                dsl::run_id.eq(key.run_id.uuid()),
+                dsl::step_path.eq(&at.path),
+                dsl::attempt.eq(i32::try_from(at.attempt).unwrap_or(i32::MAX)),
+                dsl::epoch.eq(at.epoch),
+                dsl::chunk.eq(number),
+                dsl::data.eq(chunk),
+            ))
+            .on_conflict_do_nothing()
+            .execute(conn)
+            .await?;
+    }
+    Ok(())
+}
+
+/// One chunk of a payload, counted from 0; `None` after the last.
+///
+/// # Errors
+///
+/// As every query.
+pub async fn find_chunk(
+    conn: &mut AsyncPgConnection,
+    key: &RunKey,
+    at: &ChunkKey,
+    number: i32,
+) -> Result<Option<Vec<u8>>> {
+    Ok(dsl::payload_chunks
+        .filter(
+            dsl::namespace
+                .eq(key.namespace.as_str())
+                .and(dsl::run_id.eq(key.run_id.uuid())),
+        )
+        .filter(
+            dsl::step_path
+                .eq(&at.path)
+                .and(dsl::attempt.eq(i32::try_from(at.attempt).unwrap_or(i32::MAX))),
+        )
+        .filter(dsl::epoch.eq(at.epoch).and(dsl::chunk.eq(number)))
+        .select(dsl::data)
+        .first(conn)
+        .await
+        .optional()?)
+}
+
+/// A whole payload; empty if there is none.
+///
+/// # Errors
+///
+/// As every query.
+pub async fn read(conn: &mut AsyncPgConnection, key: &RunKey, at: &ChunkKey) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut number = 0;
+    while let Some(chunk) = find_chunk(conn, key, at, number).await? {
+        bytes.extend_from_slice(&chunk);
+        number += 1;
+    }
+    Ok(bytes)
+}

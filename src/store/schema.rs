@@ -1,0 +1,186 @@
+// @generated automatically by Diesel CLI.
+
+diesel::table! {
+    /// The edges of a revision: what carries the output of a node to another.
+    flow_edges (namespace, flow_key, revision, ordinal) {
+        namespace -> Text,
+        flow_key -> Int8,
+        revision -> Int4,
+        /// Its place in the order of the author, from 0, in which merge reads its inputs.
+        ordinal -> Int4,
+        edge_id -> Text,
+        source -> Text,
+        target -> Text,
+        /// The port of the source that it leaves by; empty for the only one.
+        source_handle -> Text,
+        /// Kept for editors, never read.
+        target_handle -> Text,
+        /// Kept for editors, never read.
+        animated -> Bool,
+    }
+}
+
+diesel::table! {
+    /// The nodes of a revision: each one use of an applet.
+    flow_nodes (namespace, flow_key, revision, node_id) {
+        namespace -> Text,
+        flow_key -> Int8,
+        revision -> Int4,
+        node_id -> Text,
+        /// Its place in the order of the author, from 0.
+        ordinal -> Int4,
+        /// Which applet it is.
+        kind -> Text,
+        position_x -> Float8,
+        position_y -> Float8,
+        /// The applet's config.
+        data -> Jsonb,
+        display_name -> Text,
+        /// The longest that an attempt may take; the applet's default without one.
+        timeout_ms -> Nullable<Int8>,
+        /// What a crash during an attempt allows; what the applet says without one.
+        effect -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    /// One version of a flow's graph. Never changed once written.
+    flow_revisions (namespace, flow_key, revision) {
+        namespace -> Text,
+        flow_key -> Int8,
+        /// Counted from 1 without gaps.
+        revision -> Int4,
+        /// SHA-256 of the graph in RFC 8785 form: the same graph again makes no new revision.
+        content_hash -> Bytea,
+        /// JSON schema of a run's input; anything goes without one.
+        input_schema -> Nullable<Jsonb>,
+        /// The longest that a run may take; the service's longest without one.
+        run_timeout_ms -> Nullable<Int8>,
+        /// The most steps of one run that execute at once; the service's number without one.
+        max_parallel_steps -> Nullable<Int4>,
+        node_count -> Int4,
+        edge_count -> Int4,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// A stored graph under its name; what it says is in its revisions.
+    flows (namespace, flow_key) {
+        /// Whose flow it is.
+        namespace -> Text,
+        /// What runs refer to: a flow created again under the same id has another.
+        flow_key -> Int8,
+        /// The name that clients know: unique in the namespace among flows that are not deleted.
+        flow_id -> Text,
+        name -> Text,
+        description -> Text,
+        /// Texts by key, to find the flow by.
+        labels -> Jsonb,
+        /// The number of the newest revision.
+        latest_revision -> Int4,
+        /// Raised by each write: what the etag is made of.
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        /// Set when the flow was deleted: nobody but its runs sees it from then on.
+        deleted_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    executors (executor_id) {
+        executor_id -> Uuid,
+        address -> Text,
+        version -> Text,
+        event_format -> Int2,
+        started_at -> Timestamptz,
+        lease_until -> Timestamptz,
+        retired -> Bool,
+    }
+}
+
+diesel::table! {
+    payload_chunks (namespace, run_id, step_path, attempt, epoch, chunk) {
+        namespace -> Text,
+        run_id -> Uuid,
+        step_path -> Text,
+        attempt -> Int4,
+        epoch -> Int8,
+        chunk -> Int4,
+        data -> Bytea,
+    }
+}
+
+diesel::table! {
+    run_events (namespace, run_id, sequence) {
+        namespace -> Text,
+        run_id -> Uuid,
+        sequence -> Int8,
+        epoch -> Int8,
+        at -> Timestamptz,
+        kind -> Text,
+        data -> Json,
+        payload -> Nullable<Json>,
+    }
+}
+
+diesel::table! {
+    run_inbox (namespace, run_id, inbox_id) {
+        namespace -> Text,
+        run_id -> Uuid,
+        inbox_id -> Int8,
+        kind -> Text,
+        data -> Json,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    start_requests (namespace, request_id) {
+        namespace -> Text,
+        request_id -> Text,
+        body_hash -> Bytea,
+        run_id -> Uuid,
+        expires_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    workflow_runs (namespace, run_id) {
+        namespace -> Text,
+        run_id -> Uuid,
+        flow_key -> Int8,
+        revision -> Int4,
+        state -> Text,
+        wait_reason -> Nullable<Text>,
+        priority -> Int4,
+        labels -> Jsonb,
+        request_id -> Nullable<Text>,
+        executor_id -> Nullable<Uuid>,
+        epoch -> Int8,
+        last_sequence -> Int8,
+        inbox_count -> Int8,
+        event_format -> Int2,
+        wake_at -> Nullable<Timestamptz>,
+        total_steps -> Int4,
+        progress -> Int4,
+        error -> Nullable<Jsonb>,
+        created_at -> Timestamptz,
+        started_at -> Nullable<Timestamptz>,
+        ended_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(
+    executors,
+    flow_edges,
+    flow_nodes,
+    flow_revisions,
+    flows,
+    payload_chunks,
+    run_events,
+    run_inbox,
+    start_requests,
+    workflow_runs,
+);
