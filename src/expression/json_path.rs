@@ -46,18 +46,14 @@ impl JsonPath {
             Some('.') => format!("${text}"),
             Some(_) => format!("$.{text}"),
         };
-        let kind = match single(&rooted) {
-            Some(steps) => Kind::Single(steps),
-            None => {
-                let path =
-                    serde_json_path::JsonPath::parse(&quote_names(&rooted)).map_err(|error| {
-                        Error::Syntax {
-                            what: "JSON path",
-                            message: error.to_string(),
-                        }
-                    })?;
-                Kind::Many(path)
-            }
+        let kind = if let Some(steps) = single(&rooted) {
+            Kind::Single(steps)
+        } else {
+            let path = serde_json_path::JsonPath::parse(&quote_names(&rooted));
+            Kind::Many(path.map_err(|error| Error::Syntax {
+                what: "JSON path",
+                message: error.to_string(),
+            })?)
         };
         Ok(Self { text: rooted, kind })
     }
@@ -126,12 +122,12 @@ fn single(text: &str) -> Option<Vec<Step>> {
             rest = &after[end..];
         } else {
             let inside = rest.strip_prefix('[')?.trim_start();
-            let (step, after) = match inside.chars().next()? {
-                quote @ ('\'' | '"') => quoted(&inside[1..], quote)?,
-                _ => {
-                    let end = inside.find(|c: char| !(c.is_ascii_digit() || c == '-'))?;
-                    (Step::Index(inside[..end].parse().ok()?), &inside[end..])
-                }
+            let first = inside.chars().next()?;
+            let (step, after) = if matches!(first, '\'' | '"') {
+                quoted(&inside[1..], first)?
+            } else {
+                let end = inside.find(|c: char| !(c.is_ascii_digit() || c == '-'))?;
+                (Step::Index(inside[..end].parse().ok()?), &inside[end..])
             };
             steps.push(step);
             rest = after.trim_start().strip_prefix(']')?;
@@ -179,12 +175,11 @@ fn quote_names(text: &str) -> String {
         match (character, quote) {
             ('\\', Some(_)) => {
                 let escaped = rest[1..].chars().next().map_or(0, char::len_utf8);
-                out.push_str(&rest[..1 + escaped]);
+                out.push_str(&rest[..=escaped]);
                 rest = &rest[1 + escaped..];
                 continue;
             }
-            (_, Some(end)) if character == end => quote = None,
-            (_, Some(_)) => {}
+            (_, Some(end)) => quote = (character != end).then_some(end),
             ('\'' | '"', None) => quote = Some(character),
             ('[', None) => brackets += 1,
             (']', None) => brackets = brackets.saturating_sub(1),

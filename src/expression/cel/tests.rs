@@ -95,13 +95,13 @@ fn macros_go_over_so_many_items_in_all() {
         with_list(100, "content.all(x, content.all(y, y > 0))"),
         Err(Error::TooExpensive { .. })
     ));
-    assert!(matches!(
+    assert!(
         with_list(
             1_000,
             "true || content.exists(x, content.exists(y, content[0] == 2))"
-        ),
-        Ok(_)
-    ));
+        )
+        .is_ok()
+    );
     assert!(matches!(
         with_list(
             1_000,
