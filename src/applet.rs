@@ -15,6 +15,8 @@ pub mod merge;
 pub mod registry;
 pub mod start;
 pub mod switch;
+#[cfg(test)]
+mod tests;
 pub mod transform;
 #[cfg(test)]
 pub(crate) mod trial;
