@@ -18,6 +18,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// The set holds the comments too, so that tools that ask the service can show them.
 fn compile_protos() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={PROTO_ROOT}");
+    // The migrations are embedded: a new one must reach the binary.
+    println!("cargo:rerun-if-changed=migrations");
 
     let mut compiler = protox::Compiler::new([PROTO_ROOT])?;
     compiler.include_source_info(true).include_imports(true);

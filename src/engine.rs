@@ -290,7 +290,7 @@ impl Engine {
         };
         match tokio::time::timeout(Duration::from_secs(2), retired).await {
             Ok(Ok(())) => {
-                info!(executor.id = %self.inner.parts.executor, "the executor has left its work in order")
+                info!(executor.id = %self.inner.parts.executor, "the executor has left its work in order");
             }
             Ok(Err(error)) => error!(
                 error = &error as &dyn std::error::Error,

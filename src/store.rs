@@ -115,7 +115,7 @@ impl Store {
     /// [`Error::Setup`], which says what to do; [`Error::Unavailable`] where only waiting helps.
     pub async fn connect(settings: &Settings) -> Result<Self> {
         let dialer = Arc::new(dial::Dialer::new(settings)?);
-        let server = preflight::check(&dialer).await?;
+        let server = Box::pin(preflight::check(&dialer)).await?;
         let pool = pool::build(Arc::clone(&dialer), settings);
         Ok(Self {
             parts: Arc::new(Parts {
@@ -142,7 +142,7 @@ impl Store {
     ///
     /// [`Error::Unavailable`] when it cannot be made.
     pub async fn dedicated(&self) -> Result<AsyncPgConnection> {
-        self.parts.dialer.diesel().await
+        Box::pin(self.parts.dialer.diesel()).await
     }
 
     /// A connection of its own for a journal lane, with the same session settings and generic plans.
@@ -151,7 +151,7 @@ impl Store {
     ///
     /// [`Error::Unavailable`] when it cannot be made.
     pub async fn lane(&self) -> Result<lane::Lane> {
-        lane::Lane::open(&self.parts.dialer).await
+        Box::pin(lane::Lane::open(&self.parts.dialer)).await
     }
 
     /// What the store was connected with.

@@ -66,6 +66,8 @@ COMMENT ON COLUMN flow_revisions.input_schema IS 'JSON schema of a run''s input;
 COMMENT ON COLUMN flow_revisions.run_timeout_ms IS 'The longest that a run may take; the service''s longest without one.';
 COMMENT ON COLUMN flow_revisions.max_parallel_steps IS 'The most steps of one run that execute at once; the service''s number without one.';
 
+-- The key is the only index: the foreign keys of edges may take a second one that begins alike, and would then read
+-- all nodes of the revision for each edge.
 CREATE TABLE flow_nodes (
     namespace text COLLATE "C" NOT NULL,
     flow_key bigint NOT NULL,
@@ -82,7 +84,6 @@ CREATE TABLE flow_nodes (
     CONSTRAINT flow_nodes_pkey PRIMARY KEY (namespace, flow_key, revision, node_id),
     CONSTRAINT flow_nodes_revision_fkey FOREIGN KEY (namespace, flow_key, revision)
         REFERENCES flow_revisions (namespace, flow_key, revision) ON DELETE CASCADE,
-    CONSTRAINT flow_nodes_ordinal_unique UNIQUE (namespace, flow_key, revision, ordinal),
     CONSTRAINT flow_nodes_node_id_length CHECK (char_length(node_id) BETWEEN 1 AND 200),
     CONSTRAINT flow_nodes_ordinal_not_negative CHECK (ordinal >= 0),
     CONSTRAINT flow_nodes_kind_length CHECK (char_length(kind) BETWEEN 1 AND 100),

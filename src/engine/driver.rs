@@ -257,6 +257,6 @@ async fn at_hand<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
 
 async fn next_renewal(mut renewals: tokio::sync::watch::Receiver<u64>) {
     if renewals.changed().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

@@ -51,7 +51,7 @@ impl Lease {
     pub fn is_firm(&self) -> bool {
         let sent = self.sent_nanos.load(Ordering::Relaxed);
         let margin = Duration::from_secs(3).min(self.length / 5);
-        let firm = i64::try_from((self.length - margin).as_nanos()).unwrap_or(i64::MAX);
+        let firm = i64::try_from(self.length.saturating_sub(margin).as_nanos()).unwrap_or(i64::MAX);
         sent != i64::MIN && Moment::now().0.saturating_sub(sent) < firm
     }
 

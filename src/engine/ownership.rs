@@ -135,10 +135,11 @@ impl Engine {
         }
         for letter in ticked.letters {
             let mailbox = self.open().get(&letter.key).cloned();
-            match mailbox {
+            if let Some(mailbox) = mailbox {
                 // A full mailbox is tried again at the next tick.
-                Some(mailbox) => drop(mailbox.try_send(Message::Letter(letter))),
-                None => debug!(run.id = %letter.key, "a letter came for a run that has just left"),
+                drop(mailbox.try_send(Message::Letter(letter)));
+            } else {
+                debug!(run.id = %letter.key, "a letter came for a run that has just left");
             }
         }
         self.poll_watched(&mut conn).await?;
@@ -320,7 +321,7 @@ impl Engine {
         match self.inner.parts.journal.append(entry).await {
             Ok(Verdict::Committed) => {}
             Ok(Verdict::Rejected(why)) => {
-                error!(run.id = %key, why, "not even the failure of the run can be stored")
+                error!(run.id = %key, why, "not even the failure of the run can be stored");
             }
             Ok(Verdict::Fenced | Verdict::LetterCame) | Err(_) => {
                 debug!(run.id = %key, "the run is somebody else's to fail");

@@ -64,7 +64,7 @@ impl Plan {
             });
             let default = ready
                 .as_ref()
-                .map_or(Duration::from_secs(60), |ready| ready.default_timeout());
+                .map_or(Duration::from_mins(1), |ready| ready.default_timeout());
             prepared.push((ready, node.timeout.unwrap_or(default)));
         }
         let graph = Graph::new(shapes, &revision.definition.edges);

@@ -95,7 +95,7 @@ mod tests {
     use crate::flow::{Policy, Position};
     use crate::ids::NodeId;
 
-    fn definition(data: Value) -> Definition {
+    fn definition(data: &Value) -> Definition {
         let node = |id: &str| Node {
             id: NodeId::from(id),
             kind: "transform".to_owned(),
@@ -124,14 +124,14 @@ mod tests {
     fn whole_doubles_and_the_order_of_keys_change_nothing() {
         let text = r#"{"b": 1.0, "a": [2, 0.1, 1e-7]}"#;
         let stored = r#"{"a": [2.0, 0.1, 0.0000001], "b": 1}"#;
-        let of = |text| content_hash(&definition(serde_json::from_str(text).unwrap()));
+        let of = |text| content_hash(&definition(&serde_json::from_str(text).unwrap()));
 
         assert_eq!(of(text), of(stored));
     }
 
     #[test]
     fn each_part_of_a_graph_counts() {
-        let plain = definition(json!({}));
+        let plain = definition(&json!({}));
         let mut all = vec![content_hash(&plain)];
         let mut changed = |change: &dyn Fn(&mut Definition)| {
             let mut definition = plain.clone();

@@ -144,7 +144,9 @@ impl<E: Entry> Lane<E> {
                     let (held, doubtful): (Vec<_>, Vec<_>) = batch
                         .into_iter()
                         .partition(|posted| written.contains(&posted.entry.key().run_id));
-                    held.into_iter().for_each(|posted| self.commit(posted));
+                    for posted in held {
+                        self.commit(posted);
+                    }
                     if !doubtful.is_empty() {
                         open.extend(self.examine(doubtful).await);
                     }

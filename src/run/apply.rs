@@ -173,7 +173,8 @@ impl Run {
             let edge = graph.edge(index);
             let target = &mut self.history.steps[edge.target.at()];
             target.undecided -= 1;
-            if port == Some(&*edge.port) {
+            // An edge without a port is its source's only one, whatever that is called.
+            if port.is_some_and(|port| edge.port.is_empty() || port == &*edge.port) {
                 self.history.edges[index.at()] = EdgeState::Live;
                 target.delivered += 1;
             } else {

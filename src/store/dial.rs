@@ -44,7 +44,9 @@ impl Dialer {
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(Duration::from_secs(30));
         }
-        config.keepalives_idle(Duration::from_secs(15));
+        if config.get_keepalives_idle() == Duration::from_hours(2) {
+            config.keepalives_idle(Duration::from_secs(15));
+        }
         Ok(Self {
             config,
             tls: tls::connector(&mode)?,

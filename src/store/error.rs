@@ -201,7 +201,7 @@ impl From<diesel::result::Error> for Error {
         match error {
             Diesel::DatabaseError(kind, information) => {
                 let message = information.message().to_owned();
-                let state = match state_of(&kind) {
+                let state = match state_of(kind) {
                     Known::State(state) => Some(state),
                     Known::Lost => return Self::unavailable(message),
                     Known::Nothing => state_by_message(&message),
@@ -235,7 +235,7 @@ enum Known {
     Nothing,
 }
 
-fn state_of(kind: &DatabaseErrorKind) -> Known {
+fn state_of(kind: DatabaseErrorKind) -> Known {
     match kind {
         DatabaseErrorKind::UniqueViolation => Known::State("23505"),
         DatabaseErrorKind::ForeignKeyViolation => Known::State("23503"),

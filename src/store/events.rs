@@ -22,6 +22,8 @@ impl FromSql<Json, Pg> for JsonText {
     }
 }
 
+type Row = (i64, DateTime<Utc>, String, JsonText, Option<JsonText>);
+
 /// Whether payloads are read with their events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Payloads {
@@ -54,7 +56,7 @@ pub async fn page(
         .filter(dsl::sequence.gt(after))
         .order(dsl::sequence)
         .limit(limit);
-    let rows: Vec<(i64, DateTime<Utc>, String, JsonText, Option<JsonText>)> = match payloads {
+    let rows: Vec<Row> = match payloads {
         Payloads::Read => {
             query
                 .select((dsl::sequence, dsl::at, dsl::kind, dsl::data, dsl::payload))

@@ -2,6 +2,8 @@
 //!
 //! A flow that was deleted keeps its row, which its runs refer to, and is found by none of these queries.
 
+mod list;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
@@ -9,10 +11,11 @@ use diesel::prelude::*;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
 
-use super::schema::{flow_revisions, flows};
+use super::schema::flows;
 use super::{Error, Result, revisions};
 use crate::flow::Definition;
 use crate::ids::{FlowId, FlowKey, Namespace};
+pub use list::{After, Filter, Order, Summary, list};
 
 /// What is known of a flow, without its graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,64 +79,6 @@ pub enum WhenMissing {
     Refuse,
 }
 
-/// A flow as lists show it.
-#[derive(Clone, Debug)]
-pub struct Summary {
-    /// All but the graph.
-    pub head: Head,
-    /// Hash of the latest revision's graph.
-    pub content_hash: [u8; 32],
-    /// How many nodes the latest revision has.
-    pub node_count: i32,
-    /// How many edges the latest revision has.
-    pub edge_count: i32,
-}
-
-/// Which flows a list shows: those that satisfy all of it.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// All of these labels, with these values.
-    pub labels: BTreeMap<String, String>,
-    /// Created at or after this time.
-    pub created_after: Option<DateTime<Utc>>,
-    /// Created before this time.
-    pub created_before: Option<DateTime<Utc>>,
-}
-
-/// What comes first in a list; equal times are ordered by id, in the same direction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
-    /// The newest.
-    #[default]
-    CreatedDescending,
-    /// The oldest.
-    CreatedAscending,
-    /// The one that was changed last.
-    UpdatedDescending,
-}
-
-/// The flow after which a page begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct After {
-    /// The time by which the list is ordered (microseconds count).
-    pub at: DateTime<Utc>,
-    /// Its id.
-    pub flow_id: FlowId,
-}
-
-impl Order {
-    /// Where the page after `head` begins.
-    #[must_use]
-    pub fn after(self, head: &Head) -> After {
-        let at = match self {
-            Self::CreatedDescending | Self::CreatedAscending => head.created_at,
-            Self::UpdatedDescending => head.updated_at,
-        };
-        let flow_id = head.flow_id.clone();
-        After { at, flow_id }
-    }
-}
-
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = flows, check_for_backend(diesel::pg::Pg))]
 struct Row {
@@ -181,8 +126,11 @@ fn labels_to(labels: &BTreeMap<String, String>) -> Value {
 
 /// Stores a new flow as revision 1, all of it or nothing.
 ///
-/// Fails with [`Error::FlowExists`] if the id is taken; of two callers with the same id the later one waits for the
-/// earlier one's commit and then fails.
+/// Of two callers with the same id the later one waits for the earlier one's commit and then fails.
+///
+/// # Errors
+///
+/// [`Error::FlowExists`] if the id is taken.
 pub async fn create(
     conn: &mut AsyncPgConnection,
     namespace: &Namespace,
@@ -199,8 +147,12 @@ pub async fn create(
 /// Makes a flow what `content` says: a new revision if its hash differs from the latest one's, a new version if
 /// anything differs, and nothing if nothing does. All of it or nothing.
 ///
-/// Callers that update the same flow do so one after the other. With an `etag` of an earlier version it fails with
-/// [`Error::EtagMismatch`]; an etag also forbids to create.
+/// Callers that update the same flow do so one after the other. Who expects an etag expects a flow, so that none is
+/// created then.
+///
+/// # Errors
+///
+/// [`Error::EtagMismatch`] if the flow is no longer the one expected, [`Error::FlowNotFound`].
 pub async fn update(
     conn: &mut AsyncPgConnection,
     namespace: &Namespace,
@@ -234,8 +186,11 @@ pub async fn update(
 
 /// Hides a flow: no query of this module finds it any more, its id is free, and its runs go on with their revisions.
 ///
-/// Fails with [`Error::FlowNotFound`], also for the second of two callers, and with [`Error::EtagMismatch`]. Whether
-/// runs are open is the caller's question; a run that is being started meanwhile starts.
+/// Whether runs are open is the caller's question; a run that is being started meanwhile starts.
+///
+/// # Errors
+///
+/// [`Error::FlowNotFound`], also for the second of two callers, and [`Error::EtagMismatch`].
 pub async fn delete(
     conn: &mut AsyncPgConnection,
     namespace: &Namespace,
@@ -260,6 +215,10 @@ pub async fn delete(
 }
 
 /// A flow without its graph, as it is now.
+///
+/// # Errors
+///
+/// [`Error::Corrupt`] if its labels are no texts.
 pub async fn find_head(
     conn: &mut AsyncPgConnection,
     namespace: &Namespace,
@@ -274,7 +233,11 @@ pub async fn find_head(
         .transpose()
 }
 
-/// A flow without its graph, as it is now; fails with [`Error::FlowNotFound`].
+/// A flow without its graph, as it is now.
+///
+/// # Errors
+///
+/// [`Error::FlowNotFound`].
 pub async fn get_head(
     conn: &mut AsyncPgConnection,
     namespace: &Namespace,
@@ -286,6 +249,10 @@ pub async fn get_head(
 }
 
 /// A flow's key and the number of its newest revision, as they are now: by one index, for the start of a run.
+///
+/// # Errors
+///
+/// Only what the database fails with.
 pub async fn find_latest(
     conn: &mut AsyncPgConnection,
     namespace: &Namespace,
@@ -300,6 +267,10 @@ pub async fn find_latest(
 }
 
 /// The ids of these flows, by key; those that were deleted are left out.
+///
+/// # Errors
+///
+/// Only what the database fails with.
 pub async fn ids(
     conn: &mut AsyncPgConnection,
     namespace: &Namespace,
@@ -319,91 +290,11 @@ pub async fn ids(
         .collect())
 }
 
-/// A page of a namespace's flows: at most `limit`, those after `after`.
+/// Compares the version that a caller expects with the one that there is.
 ///
-/// By keyset: what is created or deleted between two pages may or may not be seen, anything else is seen once, but
-/// in the order of changes a flow that is changed may be seen again.
-pub async fn list(
-    conn: &mut AsyncPgConnection,
-    namespace: &Namespace,
-    filter: &Filter,
-    order: Order,
-    after: Option<&After>,
-    limit: i64,
-) -> Result<Vec<Summary>> {
-    let latest = flow_revisions::namespace
-        .eq(flows::namespace)
-        .and(flow_revisions::flow_key.eq(flows::flow_key))
-        .and(flow_revisions::revision.eq(flows::latest_revision));
-    let mut query = flows::table
-        .inner_join(flow_revisions::table.on(latest))
-        .filter(flows::namespace.eq(namespace.as_str()))
-        .filter(flows::deleted_at.is_null())
-        .select((
-            Row::as_select(),
-            flow_revisions::content_hash,
-            flow_revisions::node_count,
-            flow_revisions::edge_count,
-        ))
-        .limit(limit)
-        .into_boxed();
-    if !filter.labels.is_empty() {
-        query = query.filter(flows::labels.contains(labels_to(&filter.labels)));
-    }
-    if let Some(from) = filter.created_after {
-        query = query.filter(flows::created_at.ge(from));
-    }
-    if let Some(before) = filter.created_before {
-        query = query.filter(flows::created_at.lt(before));
-    }
-    // "At or beyond the time, and beyond the pair" says the same as a comparison of rows, which diesel does not have,
-    // and lets the index begin at the right place.
-    query = match order {
-        Order::CreatedDescending => {
-            if let Some(After { at, flow_id }) = after {
-                query = query.filter(flows::created_at.le(*at)).filter(
-                    flows::created_at
-                        .lt(*at)
-                        .or(flows::flow_id.lt(flow_id.as_str())),
-                );
-            }
-            query.order((flows::created_at.desc(), flows::flow_id.desc()))
-        }
-        Order::CreatedAscending => {
-            if let Some(After { at, flow_id }) = after {
-                query = query.filter(flows::created_at.ge(*at)).filter(
-                    flows::created_at
-                        .gt(*at)
-                        .or(flows::flow_id.gt(flow_id.as_str())),
-                );
-            }
-            query.order((flows::created_at.asc(), flows::flow_id.asc()))
-        }
-        Order::UpdatedDescending => {
-            if let Some(After { at, flow_id }) = after {
-                query = query.filter(flows::updated_at.le(*at)).filter(
-                    flows::updated_at
-                        .lt(*at)
-                        .or(flows::flow_id.lt(flow_id.as_str())),
-                );
-            }
-            query.order((flows::updated_at.desc(), flows::flow_id.desc()))
-        }
-    };
-    let rows: Vec<(Row, Vec<u8>, i32, i32)> = query.load(conn).await?;
-    rows.into_iter()
-        .map(|(row, hash, node_count, edge_count)| {
-            Ok(Summary {
-                head: row.try_into()?,
-                content_hash: revisions::hash_from(&hash)?,
-                node_count,
-                edge_count,
-            })
-        })
-        .collect()
-}
-
-/// Fails with [`Error::EtagMismatch`] if the caller expects another version of the flow.
+/// # Errors
+///
+/// [`Error::EtagMismatch`] if they differ.
 pub fn check_etag(current: &Head, expected: Option<&str>) -> Result<()> {
     match expected {
         Some(given) if given != current.etag() => Err(Error::EtagMismatch {

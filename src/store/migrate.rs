@@ -101,7 +101,9 @@ pub async fn check(store: &Store) -> Result<Status> {
 /// [`Setup::Migration`] names the one that failed; those before it stay.
 pub async fn run(store: &Store) -> Result<Vec<String>> {
     locked(store, |harness| {
-        harness.run_pending_migrations(MIGRATIONS).map(names)
+        harness
+            .run_pending_migrations(MIGRATIONS)
+            .map(|all| names(&all))
     })
     .await
 }
@@ -113,7 +115,9 @@ pub async fn run(store: &Store) -> Result<Vec<String>> {
 /// As for [`run`].
 pub async fn revert_all(store: &Store) -> Result<Vec<String>> {
     locked(store, |harness| {
-        harness.revert_all_migrations(MIGRATIONS).map(names)
+        harness
+            .revert_all_migrations(MIGRATIONS)
+            .map(|all| names(&all))
     })
     .await
 }
@@ -136,7 +140,7 @@ async fn locked(
     done.map_err(|error| Error::Setup(Setup::Migration(super::error::text(&*error))))
 }
 
-fn names(versions: Vec<MigrationVersion<'_>>) -> Vec<String> {
+fn names(versions: &[MigrationVersion<'_>]) -> Vec<String> {
     versions.iter().map(ToString::to_string).collect()
 }
 

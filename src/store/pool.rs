@@ -57,7 +57,8 @@ impl managed::Manager for Manager {
     type Error = Error;
 
     async fn create(&self) -> Result<Pooled> {
-        let (diesel, ended) = self.dialer.watched().await?;
+        // Boxed: connecting is a large state, which each request would carry though hardly any connects.
+        let (diesel, ended) = Box::pin(self.dialer.watched()).await?;
         Ok(Pooled { diesel, ended })
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Jsonb, Nullable, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use serde_json::Value;
 
 use super::flows::Head;
@@ -77,8 +77,12 @@ struct EdgeRow {
 
 /// A flow with its graph: that of `revision`, or of the latest one.
 ///
-/// All else is as it is now. Fails with [`Error::FlowNotFound`] or [`Error::RevisionNotFound`]. What a concurrent
-/// update writes is seen as a whole or not at all, because the graph is read by its number.
+/// All else is as it is now. What a concurrent update writes is seen as a whole or not at all, because the graph is
+/// read by its number.
+///
+/// # Errors
+///
+/// [`Error::FlowNotFound`], [`Error::RevisionNotFound`].
 pub async fn get_flow(
     conn: &mut AsyncPgConnection,
     namespace: &Namespace,
@@ -97,6 +101,10 @@ pub async fn get_flow(
 }
 
 /// A revision for a run of it: also of a flow that was deleted meanwhile, whose name is then empty.
+///
+/// # Errors
+///
+/// [`Error::Corrupt`] if it holds what this version does not know.
 pub async fn find_revision(
     conn: &mut AsyncPgConnection,
     namespace: &Namespace,
@@ -118,6 +126,10 @@ pub async fn find_revision(
 /// A page of a flow's revisions, newest first: at most `limit`, those below `before`.
 ///
 /// Revisions that are stored between two pages are not seen, since they come before the first.
+///
+/// # Errors
+///
+/// Only what the database fails with.
 pub async fn list(
     conn: &mut AsyncPgConnection,
     namespace: &Namespace,
@@ -139,6 +151,10 @@ pub async fn list(
 }
 
 /// Hash of a revision's graph; revisions never change, so neither does the answer.
+///
+/// # Errors
+///
+/// Only what the database fails with.
 pub async fn find_hash(
     conn: &mut AsyncPgConnection,
     namespace: &Namespace,
@@ -235,6 +251,9 @@ pub(super) async fn insert(
         input_schema,
         policy,
     } = definition;
+    // The foreign keys of edges are checked one by one, by a plan that the session keeps. Made while the tables are small
+    // it would read all nodes for each edge, which takes seconds for a large graph.
+    conn.batch_execute("SET LOCAL enable_seqscan = off").await?;
     diesel::insert_into(flow_revisions::table)
         .values((
             flow_revisions::namespace.eq(namespace.as_str()),

@@ -1,6 +1,18 @@
 // @generated automatically by Diesel CLI.
 
 diesel::table! {
+    executors (executor_id) {
+        executor_id -> Uuid,
+        address -> Text,
+        version -> Text,
+        event_format -> Int2,
+        started_at -> Timestamptz,
+        lease_until -> Timestamptz,
+        retired -> Bool,
+    }
+}
+
+diesel::table! {
     /// The edges of a revision: what carries the output of a node to another.
     flow_edges (namespace, flow_key, revision, ordinal) {
         namespace -> Text,
@@ -85,18 +97,6 @@ diesel::table! {
         updated_at -> Timestamptz,
         /// Set when the flow was deleted: nobody but its runs sees it from then on.
         deleted_at -> Nullable<Timestamptz>,
-    }
-}
-
-diesel::table! {
-    executors (executor_id) {
-        executor_id -> Uuid,
-        address -> Text,
-        version -> Text,
-        event_format -> Int2,
-        started_at -> Timestamptz,
-        lease_until -> Timestamptz,
-        retired -> Bool,
     }
 }
 

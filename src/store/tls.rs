@@ -99,7 +99,7 @@ pub(super) fn split(url: &str) -> Result<Url, Error> {
         "system" => Roots::System,
         _ => Roots::File(name),
     });
-    let (ssl_mode, mode) = match sslmode.as_deref() {
+    let (encryption, mode) = match sslmode.as_deref() {
         Some("disable") => (SslMode::Disable, Mode::Unchecked),
         None | Some("prefer") => (SslMode::Prefer, Mode::Unchecked),
         Some("require") => (SslMode::Require, roots.map_or(Mode::Unchecked, Mode::Chain)),
@@ -114,7 +114,7 @@ pub(super) fn split(url: &str) -> Result<Url, Error> {
             )));
         }
     };
-    config.ssl_mode(ssl_mode);
+    config.ssl_mode(encryption);
     if config.get_hosts().is_empty() {
         return Err(malformed("it names no host".to_owned()));
     }

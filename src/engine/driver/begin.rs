@@ -101,7 +101,9 @@ pub async fn adopt(
     };
     let mut driver = Driver::new(parts, key.clone(), row.epoch, plan, run, mailbox);
     driver.committed = row.last_sequence;
-    letters.iter().for_each(|letter| driver.fold(letter));
+    for letter in &letters {
+        driver.fold(letter);
+    }
     driver.letters.folded = count;
     Ok(Adopted::Driver(Box::new(driver)))
 }

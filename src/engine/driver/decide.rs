@@ -30,9 +30,11 @@ impl Driver {
                 changed |= self.execute(command, now);
             }
             if !changed {
-                return;
+                break;
             }
         }
+        // A slot that nobody took up belongs to the other runs.
+        self.spare_slot = None;
     }
 
     /// Does one thing; says whether the run has changed.
@@ -272,6 +274,7 @@ impl Driver {
         if self.stopping.replace(cause).is_some() {
             return false;
         }
+        self.slot_request = None;
         for (_, assignment) in std::mem::take(&mut self.gated) {
             self.flying.remove(&assignment.node);
             self.run.landed(assignment.node);
@@ -327,8 +330,8 @@ impl Driver {
             .filter(|&node| self.run.graph().node(node).effect != Effect::AtMostOnce)
             .collect();
         for node in repeatable {
-            if let Some(flying) = self.flying.remove(&node) {
-                flying.abort.inspect(|abort| abort.abort());
+            if let Some(abort) = self.flying.remove(&node).and_then(|flying| flying.abort) {
+                abort.abort();
             }
             self.gated.retain(|(_, assignment)| assignment.node != node);
             self.run.landed(node);

@@ -36,34 +36,31 @@ impl Driver {
             events: Arc::clone(&events),
             answered: answered.clone(),
         });
-        self.flush = Some(match self.birth.take() {
-            Some(mut birth) => {
-                birth.events = events;
-                birth.projection = projection;
-                Box::pin(async move {
-                    journal
-                        .bear(birth)
-                        .await
-                        .map_or(Flushed::Closed, Flushed::Born)
-                })
-            }
-            None => {
-                let folded = self.before_end.is_some().then_some(self.letters.folded);
-                let entry = Move {
-                    key: self.key.clone(),
-                    epoch: self.epoch,
-                    events,
-                    projection,
-                    folded,
-                    answered,
-                };
-                Box::pin(async move {
-                    journal
-                        .append(entry)
-                        .await
-                        .map_or(Flushed::Closed, Flushed::Moved)
-                })
-            }
+        self.flush = Some(if let Some(mut birth) = self.birth.take() {
+            birth.events = events;
+            birth.projection = projection;
+            Box::pin(async move {
+                journal
+                    .bear(birth)
+                    .await
+                    .map_or(Flushed::Closed, Flushed::Born)
+            })
+        } else {
+            let folded = self.before_end.is_some().then_some(self.letters.folded);
+            let entry = Move {
+                key: self.key.clone(),
+                epoch: self.epoch,
+                events,
+                projection,
+                folded,
+                answered,
+            };
+            Box::pin(async move {
+                journal
+                    .append(entry)
+                    .await
+                    .map_or(Flushed::Closed, Flushed::Moved)
+            })
         });
     }
 
@@ -152,7 +149,9 @@ impl Driver {
             };
             match read.await {
                 Ok((count, letters)) => {
-                    letters.iter().for_each(|letter| self.fold(letter));
+                    for letter in &letters {
+                        self.fold(letter);
+                    }
                     self.letters.folded = count;
                     return;
                 }
