@@ -3,6 +3,9 @@
 //! The modules in reading order: names and values, then what a flow and a run are (pure), then the applets, then what
 //! keeps runs (store, journal, hub), then the engine that drives them, then the service around it.
 
+// The future of an attempt goes through templates, clients and parsers, deeper than the compiler expects.
+#![recursion_limit = "256"]
+
 pub mod ids;
 pub mod value;
 

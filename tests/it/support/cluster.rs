@@ -8,7 +8,7 @@ use std::env;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{self, Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -120,6 +120,8 @@ fn keep() {
         ended.await.unwrap().unwrap();
         cluster.stop().await;
     });
+    // The harness would report to standard output, which has ended too.
+    process::exit(0);
 }
 
 async fn fill_template(url: &str) {

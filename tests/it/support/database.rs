@@ -45,8 +45,8 @@ impl Database {
         let permit = Arc::clone(&PLACES).acquire_owned().await.unwrap();
         let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let client = Cluster::get().connect("postgres").await;
-        let made = client.batch_execute(&format!("CREATE DATABASE {name}{options}"));
-        made.await.unwrap();
+        let create = format!("CREATE DATABASE {name}{options}");
+        client.batch_execute(&create).await.unwrap();
         let permit = Some(permit);
         Self {
             place: Arc::new(Held { name, permit }),
@@ -86,8 +86,8 @@ impl Drop for Held {
                 .build();
             runtime.unwrap().block_on(async {
                 let client = Cluster::get().connect("postgres").await;
-                let dropped = client.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)"));
-                dropped.await.unwrap();
+                let drop = format!("DROP DATABASE {name} WITH (FORCE)");
+                client.batch_execute(&drop).await.unwrap();
             });
             drop(permit);
         });

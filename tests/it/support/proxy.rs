@@ -268,6 +268,8 @@ async fn answers(
 }
 
 fn spring(trap: Option<Trap>) {
-    // An error says that the test does not wait for it.
-    trap.into_iter().for_each(|trap| drop(trap.sprung.send(())));
+    if let Some(trap) = trap {
+        // An error says that the test does not wait for it.
+        trap.sprung.send(()).ok();
+    }
 }
