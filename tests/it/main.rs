@@ -8,5 +8,6 @@
     reason = "a test that cannot go on may say so by panicking"
 )]
 
+mod journal;
 mod migrations;
 mod support;

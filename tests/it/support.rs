@@ -15,7 +15,7 @@ pub mod wire;
 use std::time::Duration;
 
 /// How long a test waits for what has to come before it is taken for broken.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The value of a future that has to come: panics when it takes longer than [`PATIENCE`].
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -24,8 +24,6 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
 
 /// The value of a future that has to come within `limit`.
 pub async fn bounded<T>(limit: Duration, what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(limit, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("{what}: not within {limit:?}"),
-    }
+    let value = tokio::time::timeout(limit, future).await;
+    value.unwrap_or_else(|_| panic!("{what}: not within {limit:?}"))
 }

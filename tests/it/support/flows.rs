@@ -51,6 +51,7 @@ pub fn chain(id: &str, nodes: &[(&str, &str, Value)]) -> Flow {
 
 impl FlowBuilder {
     /// Adds a node with the applet's config.
+    #[expect(clippy::needless_pass_by_value, reason = "reads better with `json!`")]
     pub fn node(self, id: &str, kind: &str, config: Value) -> Self {
         let data = Some(wire::fields(&config));
         self.add(Node {

@@ -215,12 +215,11 @@ impl Shared {
         for (name, value) in answer.headers {
             response = response.header(name, value);
         }
-        let body = match answer.body {
-            Some(body) => body,
-            None => {
-                response = response.header("content-type", "application/json");
-                json!({ "path": path, "count": count }).to_string().into()
-            }
+        let body = if let Some(body) = answer.body {
+            body
+        } else {
+            response = response.header("content-type", "application/json");
+            json!({ "path": path, "count": count }).to_string().into()
         };
         response.body(Full::new(body)).unwrap()
     }

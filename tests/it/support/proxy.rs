@@ -52,6 +52,8 @@ struct Shared {
     generation: watch::Sender<u64>,
     /// How many statements were executed.
     executed: watch::Sender<u64>,
+    /// How many connections were turned away.
+    refused: watch::Sender<u64>,
     log: Mutex<Vec<String>>,
     trap: Mutex<Option<Trap>>,
 }
@@ -72,6 +74,7 @@ impl Proxy {
             mode: watch::Sender::new(Mode::Open),
             generation: watch::Sender::new(0),
             executed: watch::Sender::new(0),
+            refused: watch::Sender::new(0),
             log: Mutex::default(),
             trap: Mutex::default(),
         });
@@ -140,6 +143,13 @@ impl Proxy {
         let wait = executed.wait_for(|_| self.count(part) >= count);
         super::within("statements", wait).await.unwrap();
     }
+
+    /// Waits until `count` connections were turned away by [`Proxy::close`].
+    pub async fn refused(&self, count: u64) {
+        let mut refused = self.shared.refused.subscribe();
+        let wait = refused.wait_for(|refused| *refused >= count);
+        super::within("refused connections", wait).await.unwrap();
+    }
 }
 
 impl Shared {
@@ -175,6 +185,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 /// Forwards until either side ends or a trap says so.
 async fn forward(client: TcpStream, shared: &Shared) {
     if !shared.passable().await {
+        shared.refused.send_modify(|count| *count += 1);
         return;
     }
     client.set_nodelay(true).unwrap();
