@@ -15,6 +15,7 @@ pub mod run;
 pub mod applet;
 pub mod cpu;
 pub mod egress;
+pub mod expression;
 pub mod proto;
 pub mod template;
 
