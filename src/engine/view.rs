@@ -40,8 +40,21 @@ impl Engine {
     /// # Errors
     ///
     /// As every query; [`store::Error::Corrupt`] if there is no such revision.
-    pub async fn graph(&self, namespace: &Namespace, flow_key: FlowKey, revision: i32) -> Result<Arc<Graph>, Error> {
-        Ok(Arc::clone(&self.inner.parts.plans.get(namespace, flow_key, revision).await?.graph))
+    pub async fn graph(
+        &self,
+        namespace: &Namespace,
+        flow_key: FlowKey,
+        revision: i32,
+    ) -> Result<Arc<Graph>, Error> {
+        Ok(Arc::clone(
+            &self
+                .inner
+                .parts
+                .plans
+                .get(namespace, flow_key, revision)
+                .await?
+                .graph,
+        ))
     }
 
     /// The run's row.
@@ -51,7 +64,9 @@ impl Engine {
     /// [`Error::RunNotFound`], or the store's own.
     pub async fn row(&self, key: &RunKey) -> Result<RunRow, Error> {
         let mut conn = self.store().conn().await?;
-        runs::find(&mut conn, key).await?.ok_or(Error::RunNotFound(key.run_id))
+        runs::find(&mut conn, key)
+            .await?
+            .ok_or(Error::RunNotFound(key.run_id))
     }
 
     /// The JSON text of the payload of the run's event `sequence`, of which the event says `info`.

@@ -286,7 +286,10 @@ impl Event {
     /// Whether nothing can follow it.
     #[must_use]
     pub const fn is_final(&self) -> bool {
-        matches!(self, Self::RunSucceeded(_) | Self::RunFailed(_) | Self::RunCancelled(_))
+        matches!(
+            self,
+            Self::RunSucceeded(_) | Self::RunFailed(_) | Self::RunCancelled(_)
+        )
     }
 
     /// The payload that belongs to it: a run's input or output, a step's output.

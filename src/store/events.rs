@@ -145,14 +145,25 @@ pub async fn find_payload(
 /// # Errors
 ///
 /// As every query.
-pub async fn payloads(conn: &mut AsyncPgConnection, key: &RunKey, sequences: &[i64]) -> Result<Vec<(i64, String)>> {
+pub async fn payloads(
+    conn: &mut AsyncPgConnection,
+    key: &RunKey,
+    sequences: &[i64],
+) -> Result<Vec<(i64, String)>> {
     let rows: Vec<(i64, Option<JsonText>)> = dsl::run_events
-        .filter(dsl::namespace.eq(key.namespace.as_str()).and(dsl::run_id.eq(key.run_id.uuid())))
+        .filter(
+            dsl::namespace
+                .eq(key.namespace.as_str())
+                .and(dsl::run_id.eq(key.run_id.uuid())),
+        )
         .filter(dsl::sequence.eq_any(sequences))
         .select((dsl::sequence, dsl::payload))
         .load(conn)
         .await?;
-    Ok(rows.into_iter().filter_map(|(sequence, text)| Some((sequence, text?.0))).collect())
+    Ok(rows
+        .into_iter()
+        .filter_map(|(sequence, text)| Some((sequence, text?.0)))
+        .collect())
 }
 
 /// One event with its payload.

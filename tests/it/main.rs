@@ -8,6 +8,8 @@
     reason = "a test that cannot go on may say so by panicking"
 )]
 
+mod command_line;
 mod journal;
 mod migrations;
+mod ownership;
 mod support;

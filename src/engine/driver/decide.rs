@@ -79,9 +79,20 @@ impl Driver {
                     details: Map::new(),
                 };
                 let step = self.run.step(node);
-                let started_at = step.attempts.last().map_or(now, |attempt| attempt.started_at);
+                let started_at = step
+                    .attempts
+                    .last()
+                    .map_or(now, |attempt| attempt.started_at);
                 let (path, attempt) = (self.run.path(node), step.attempt());
-                self.record(StepOutcomeUnknown { path, attempt, started_at, error }, None);
+                self.record(
+                    StepOutcomeUnknown {
+                        path,
+                        attempt,
+                        started_at,
+                        error,
+                    },
+                    None,
+                );
             }
             Command::Stop(cause) => return self.stop(cause),
             Command::Abandon(node, cause) => self.abandon(node, cause),
@@ -304,8 +315,19 @@ impl Driver {
     ) {
         let path = self.run.path(node);
         let last = self.run.step(node).attempts.last();
-        let started_at = last.filter(|last| last.number == attempt).map(|last| last.started_at);
-        self.record(StepCancelled { path, attempt, started_at, cause, outcome_unknown }, None);
+        let started_at = last
+            .filter(|last| last.number == attempt)
+            .map(|last| last.started_at);
+        self.record(
+            StepCancelled {
+                path,
+                attempt,
+                started_at,
+                cause,
+                outcome_unknown,
+            },
+            None,
+        );
     }
 
     /// Starts nothing more. What may be repeated is dropped; what may not is waited for.

@@ -54,6 +54,7 @@ pub struct Posted {
 
 type Append = Pin<Box<dyn Future<Output = Result<Verdict, Closed>> + Send>>;
 
+#[expect(clippy::unused_self, reason = "entries are for this desk's journal")]
 impl Desk {
     pub async fn open() -> Self {
         Self::open_with(|_| {}).await
@@ -148,7 +149,6 @@ impl Desk {
         }
     }
 
-    #[expect(clippy::unused_self, reason = "entries are for this journal")]
     fn entry(&self, run: &RunKey, sequence: i64, event: Event) -> Move {
         let recorded = Recorded {
             sequence,
