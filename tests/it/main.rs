@@ -9,6 +9,8 @@
 )]
 
 mod command_line;
+mod crash;
+mod idle;
 mod journal;
 mod migrations;
 mod ownership;

@@ -13,7 +13,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::calls::Calls;
 use super::database::Database;
-use super::server::FLAGS;
+use super::server::with_defaults;
 use super::within;
 
 /// The program.
@@ -73,16 +73,16 @@ impl Binary {
         Self::start_on(&Database::migrated().await, flags).await
     }
 
-    /// Starts the program on this database, on any free port, with these flags beside those of [`FLAGS`].
+    /// Starts the program on this database, on any free port, with these flags (`--flag=value`) and those of
+    /// [`FLAGS`](super::server::FLAGS) that they do not replace.
     pub async fn start_on(database: &Database, flags: &[&str]) -> Self {
-        let flags = FLAGS.iter().chain(flags).skip(1).map(ToString::to_string);
-        Self::launch(database.clone(), FLAGS[0], flags.collect()).await
+        let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
+        Self::launch(database.clone(), flags).await
     }
 
-    async fn launch(database: Database, listen: &str, flags: Vec<String>) -> Self {
+    async fn launch(database: Database, flags: Vec<String>) -> Self {
         let mut child = command(&["serve", "--log-format=json"])
-            .arg(listen)
-            .args(&flags)
+            .args(with_defaults(&flags))
             .env("DATABASE_URL", database.url())
             .stdout(Stdio::null())
             .spawn()
@@ -103,9 +103,10 @@ impl Binary {
     }
 
     /// Starts it again, after it has ended, on the same address and database.
-    pub async fn restart(self) -> Self {
-        let listen = format!("--listen={}", self.address);
-        Self::launch(self.database, &listen, self.flags).await
+    pub async fn restart(mut self) -> Self {
+        self.flags.retain(|flag| !flag.starts_with("--listen="));
+        self.flags.push(format!("--listen={}", self.address));
+        Self::launch(self.database, self.flags).await
     }
 
     /// Kills it as a crash does: it cannot do anything about it.

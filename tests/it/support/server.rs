@@ -131,24 +131,25 @@ impl Builder {
     }
 }
 
-/// The configuration by the command line: [`FLAGS`], where `flags` does not say otherwise.
+/// The configuration by the command line.
 pub fn config(url: &str, flags: &[String]) -> Config {
-    let name = |flag: &str| flag.split('=').next().map(str::to_owned);
-    let defaults = FLAGS.iter().map(ToString::to_string);
-    let defaults = defaults.filter(|default| !flags.iter().any(|flag| name(flag) == name(default)));
-    let fixed = [
-        "synapps".to_owned(),
-        "serve".to_owned(),
-        format!("--database-url={url}"),
-    ];
-    let cli = Cli::parse_from(
-        fixed
-            .into_iter()
-            .chain(defaults)
-            .chain(flags.iter().cloned()),
-    );
+    let fixed = ["synapps", "serve", "--database-url", url].map(str::to_owned);
+    let cli = Cli::parse_from(fixed.into_iter().chain(with_defaults(flags)));
     let Command::Serve(serve) = cli.command else {
         panic!("serve was asked for");
     };
     serve.config()
+}
+
+/// These flags, and those of [`FLAGS`] that they do not replace.
+pub fn with_defaults(flags: &[String]) -> Vec<String> {
+    fn name(flag: &str) -> &str {
+        flag.split('=').next().unwrap_or_default()
+    }
+    let replaced = |default: &&str| flags.iter().any(|flag| name(flag) == name(default));
+    let defaults = FLAGS.into_iter().filter(|default| !replaced(default));
+    defaults
+        .map(str::to_owned)
+        .chain(flags.iter().cloned())
+        .collect()
 }
