@@ -24,6 +24,8 @@ pub mod hub;
 pub mod journal;
 pub mod store;
 
+pub mod api;
+
 pub mod config;
 pub mod postgres;
 pub mod server;

@@ -13,10 +13,10 @@ use uuid::Uuid;
 
 use super::Api;
 use super::checks::Checks;
-use super::convert::time;
+use super::convert::{self, time};
 use super::status::{Error, Result};
-use super::watch::{self, ExecuteStream, WatchStream};
-use crate::engine;
+use super::watch::{self, Departure, ExecuteStream, WatchStream};
+use crate::engine::{self, Start, Started};
 use crate::hub::{Signal, Subscription};
 use crate::ids::{RunId, RunKey};
 use crate::proto::run_service_server::RunService;
@@ -48,17 +48,17 @@ impl Api {
         RunKey { namespace: self.namespace(), run_id: RunId::new(run_id) }
     }
 
-    /// Waits until the run is final or the time is up; says which.
-    async fn wait(&self, key: &RunKey, mut subscription: Subscription, until: Instant) -> Result<bool> {
+    /// Waits until the run is final or the time is up.
+    async fn wait(&self, key: &RunKey, mut subscription: Subscription, until: Instant) -> Result<()> {
         let draining = self.engine.draining();
         loop {
             let row = self.engine.row(key).await?;
             if row.state.is_final() {
-                return Ok(true);
+                return Ok(());
             }
             tokio::select! {
-                () = tokio::time::sleep_until(until) => return Ok(false),
-                () = draining.cancelled() => return Ok(false),
+                () = tokio::time::sleep_until(until) => return Ok(()),
+                () = draining.cancelled() => return Ok(()),
                 () = news(&mut subscription, row.last_sequence) => {}
             }
         }
@@ -80,9 +80,9 @@ impl Api {
         let key = self.run_key(run_id);
         let state = self.engine.cancel(&key, request.reason, grace).await?;
         let mut run = self.show(&key, Wanted::Basic).await?;
-        if !rows_final(run.state) {
+        if !is_final(run.state) {
             // The run's owner may be elsewhere and take the request in a moment later; it is durable already.
-            run.state = super::convert::run::run_state(state).into();
+            run.state = convert::run::run_state(state).into();
         }
         Ok(CancelRunResponse { run: Some(run) })
     }
@@ -101,27 +101,43 @@ impl Api {
     }
 
     async fn execute(&self, mut request: ExecuteRunRequest) -> Result<ExecuteStream> {
-        let start = self.start(start::start_of(&mut request))?;
         let mut checks = Checks::default();
         let after = checks.after_sequence(request.after_sequence);
-        checks.finish()?;
-        let started = self.engine.start(start, true).await?;
+        if after > 0 && request.request_id.is_empty() {
+            let description = format!("is {after}, but without a request_id the run is new and has no events");
+            checks.add("after_sequence", "OUT_OF_BOUNDS", description);
+        }
+        let start = self.start(start::start_of(&mut request), checks)?;
+        let (started, departure) = self.begin(start, request.cancel_on_disconnect).await?;
         let row = self.engine.row(&started.key).await?;
         check_within(&row, after)?;
         let options = watch::Options {
             after,
             include_snapshot: request.include_snapshot,
             include_payloads: request.include_payloads,
-            cancel_on_disconnect: request.cancel_on_disconnect,
+            departure,
             from_birth: started.started,
         };
         let subscription = match started.subscription {
             Some(subscription) => subscription,
             None => self.engine.hub().subscribe(&started.key).map_err(engine::Error::from)?,
         };
-        let first = RunStarted { run: Some(super::convert::run::basic(&row)), started: started.started };
+        let first = RunStarted { run: Some(convert::run::basic(&row)), started: started.started };
         let watch = self.watch(started.key, row, subscription, options).await?;
         Ok(ExecuteStream::new(first, watch))
+    }
+
+    /// Starts a run in a task of its own: a client that leaves meanwhile has started it all the same, and has it
+    /// cancelled if it wants that.
+    async fn begin(&self, start: Start, cancel_on_disconnect: bool) -> Result<(Started, Option<Departure>)> {
+        let engine = self.engine.clone();
+        let starting = self.engine.watches().spawn(async move {
+            let started = engine.start(start, true).await?;
+            let departure = cancel_on_disconnect.then(|| Departure::of(engine, started.key.clone()));
+            Ok::<_, Error>((started, departure))
+        });
+        // Where this future is dropped, the task's result is too, and with it the departure.
+        starting.await.map_err(|_| engine::Error::Draining)?
     }
 
     async fn watch_run_from(&self, request: &WatchRunRequest) -> Result<WatchStream> {
@@ -138,7 +154,7 @@ impl Api {
             after,
             include_snapshot: request.include_snapshot,
             include_payloads: request.include_payloads,
-            cancel_on_disconnect: false,
+            departure: None,
             from_birth: false,
         };
         self.watch(key, row, subscription, options).await
@@ -160,8 +176,8 @@ async fn news(subscription: &mut Subscription, last_sequence: i64) {
     }
 }
 
-fn rows_final(state: i32) -> bool {
-    super::convert::run::run_state_from(state).is_some_and(crate::run::state::RunState::is_final)
+fn is_final(state: i32) -> bool {
+    convert::run::run_state_from(state).is_some_and(crate::run::state::RunState::is_final)
 }
 
 /// A sequence that the run has not reached is refused.
@@ -211,7 +227,7 @@ impl RunService for Api {
     type ReadPayloadStream = payload::Pieces;
 
     async fn start_run(&self, request: Request<StartRunRequest>) -> Result<Response<StartRunResponse>, Status> {
-        let start = self.start(request.into_inner())?;
+        let start = self.start(request.into_inner(), Checks::default())?;
         let started = self.engine.start(start, false).await.map_err(Error::from)?;
         let run = Some(self.show(&started.key, Wanted::Basic).await?);
         Ok(Response::new(StartRunResponse { run, started: started.started }))
@@ -246,9 +262,10 @@ impl RunService for Api {
         let key = self.run_key(run_id);
         let until = Instant::now() + deadline.map_or(timeout, |deadline| deadline.min(timeout));
         let subscription = self.engine.hub().subscribe(&key).map_err(engine::Error::from).map_err(Error::from)?;
-        let done = self.wait(&key, subscription, until).await?;
-        let run = Some(self.show(&key, wanted).await?);
-        Ok(Response::new(WaitRunResponse { run, done }))
+        self.wait(&key, subscription, until).await?;
+        let run = self.show(&key, wanted).await?;
+        let done = is_final(run.state);
+        Ok(Response::new(WaitRunResponse { run: Some(run), done }))
     }
 
     async fn watch_run(&self, request: Request<WatchRunRequest>) -> Result<Response<WatchStream>, Status> {

@@ -5,17 +5,16 @@
 //! speed. Nothing durable is lost, and nobody else is held up.
 
 mod cursor;
+mod departure;
+mod outlet;
 mod stream;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::Utc;
 use prost::Message as _;
-use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
 
 use super::Api;
 use super::convert::event::{Setting, Show, event};
@@ -30,20 +29,16 @@ use crate::run::event::{Event, Recorded};
 use crate::store::events::{self, Payloads};
 use crate::store::runs::RunRow;
 use cursor::{Admitted, Cursor};
+use outlet::{Outlet, Unsent, outlet};
 
+pub use departure::Departure;
 pub use stream::{ExecuteStream, WatchStream};
-
-/// How many messages wait for a client that does not read.
-const QUEUE: usize = 16;
 
 /// How many events are read from the store at once.
 const PAGE: i64 = 200;
 
-/// How long attempts in flight may go on when a client leaves that wanted its run cancelled then.
-const GRACE: Duration = Duration::from_secs(10);
-
 /// What a watch is to show.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Options {
     /// Only events after this sequence.
     pub after: i64,
@@ -52,7 +47,7 @@ pub struct Options {
     /// Payloads inside events.
     pub include_payloads: bool,
     /// Cancels the run if the client leaves before it ends.
-    pub cancel_on_disconnect: bool,
+    pub departure: Option<Departure>,
     /// Whether the place at the hub was taken before the first event.
     pub from_birth: bool,
 }
@@ -79,7 +74,7 @@ struct Watch {
     options: Options,
     subscription: Subscription,
     cursor: Cursor,
-    queue: mpsc::Sender<WatchRunResponse>,
+    outlet: Outlet<WatchRunResponse>,
     draining: CancellationToken,
 }
 
@@ -93,44 +88,35 @@ impl Api {
         options: Options,
     ) -> Result<WatchStream> {
         let graph = self.engine.graph(&key.namespace, row.flow_key, row.revision).await?;
-        let (queue, messages) = mpsc::channel(QUEUE);
-        let (end, ended) = oneshot::channel::<Status>();
+        let (outlet, messages) = outlet(self.settings.slow_watcher);
         let watch = Watch {
             api: self.clone(),
             key,
             row,
             graph,
+            cursor: Cursor::after(options.after),
             options,
             subscription,
-            cursor: Cursor::after(options.after),
-            queue,
+            outlet,
             draining: self.engine.draining(),
         };
-        tokio::spawn(async move {
-            if let Some(error) = watch.run().await {
-                // An error says that the client has left meanwhile.
-                end.send(error.into()).ok();
-            }
-        });
-        Ok(WatchStream::new(messages, ended))
+        self.engine.watches().spawn(watch.run());
+        Ok(messages)
     }
 }
 
 impl Watch {
-    /// Watches to the end; gives why it had to stop before.
-    async fn run(mut self) -> Option<Error> {
-        match self.follow().await {
-            Ok(()) => None,
-            Err(Stop::Because(error)) => Some(error),
-            Err(Stop::Left) => {
-                if self.options.cancel_on_disconnect {
-                    let reason = "the client that executed it has left".to_owned();
-                    if let Err(error) = self.api.engine.cancel(&self.key, reason, GRACE).await {
-                        tracing::debug!(error = &error as &dyn std::error::Error, run.id = %self.key, "not cancelled");
-                    }
-                }
-                None
-            }
+    /// Watches to the end.
+    async fn run(mut self) {
+        let stop = self.follow().await;
+        let left = matches!(stop, Err(Stop::Left));
+        if let Some(departure) = self.options.departure.take()
+            && !left
+        {
+            departure.stays();
+        }
+        if let Err(Stop::Because(error)) = stop {
+            self.outlet.fail(error.into());
         }
     }
 
@@ -140,14 +126,18 @@ impl Watch {
             self.send(Message::Snapshot(snapshot)).await?;
         }
         // From birth on nothing has happened yet that the hub does not bring.
-        if !self.options.from_birth && self.replay().await? {
-            return self.finish().await;
-        }
+        let ended = !self.options.from_birth && self.replay().await?;
         let is_final = self.row.state.is_final();
         let polling = !is_final && !self.api.engine.drives(&self.key);
         self.send(Message::CaughtUp(CaughtUp { sequence: self.cursor.last(), polling })).await?;
-        if is_final && self.cursor.last() >= self.row.last_sequence {
+        if ended || (is_final && self.cursor.last() >= self.row.last_sequence) {
             return self.finish().await;
+        }
+        if !self.options.from_birth && self.cursor.last() < self.row.last_sequence {
+            // Its events are gone, so it should be gone too.
+            self.api.engine.row(&self.key).await.map_err(Error::from)?;
+            let problem = format!("run {} has fewer events than its row says", self.key);
+            return Err(Error::from(crate::store::Error::Corrupt(problem)).into());
         }
         self.live().await
     }
@@ -165,7 +155,7 @@ impl Watch {
                     false
                 }
                 () = self.draining.cancelled() => return self.drain().await,
-                () = self.queue.closed() => return Err(Stop::Left),
+                () = self.outlet.closed() => return Err(Stop::Left),
             };
             if ended {
                 return self.finish().await;
@@ -207,28 +197,18 @@ impl Watch {
     /// Sends events that follow the cursor; says whether the run has ended with them.
     async fn send_events(&mut self, events: &[Recorded]) -> Result<bool, Stop> {
         for recorded in events {
-            let completed = self.with_output(recorded).await?;
+            let completed = self.api.with_output(&self.key, recorded).await?;
             let recorded = completed.as_ref().unwrap_or(recorded);
             let show = if self.options.include_payloads { Show::Payloads } else { Show::References };
             let setting = Setting { revision: self.row.revision, graph: &self.graph };
+            let message = Message::Event(event(recorded, setting, show));
+            self.send_at(recorded.sequence, message).await?;
             self.cursor.advance(recorded.sequence);
-            self.send(Message::Event(event(recorded, setting, show))).await?;
             if recorded.event.is_final() {
                 return Ok(true);
             }
         }
         Ok(false)
-    }
-
-    /// The event that ends the run, with its output, which is shown in any case if a message can hold it.
-    async fn with_output(&self, recorded: &Recorded) -> Result<Option<Recorded>> {
-        match &recorded.event {
-            Event::RunSucceeded(event) if recorded.payload.is_none() && event.output.size_bytes < MOST_BYTES as u64 => {
-                let text = self.api.engine.payload(&self.key, recorded.sequence, &event.output).await?;
-                Ok(Some(Recorded { payload: Some(text), ..recorded.clone() }))
-            }
-            _ => Ok(None),
-        }
     }
 
     async fn snapshot(&self) -> Result<RunSnapshot> {
@@ -250,26 +230,46 @@ impl Watch {
 
     /// Tells the client to go on elsewhere.
     async fn drain(&self) -> Result<(), Stop> {
-        self.send(Message::End(StreamEnd { reason: StreamEndReason::Draining.into() })).await?;
+        let message = Some(Message::End(StreamEnd { reason: StreamEndReason::Draining.into() }));
+        // Where there is no room for it the status behind says the same.
+        self.outlet.try_send(WatchRunResponse { sequence: self.cursor.last(), message }).ok();
         Err(Error::Draining { sequence: self.cursor.last() }.into())
     }
 
-    /// Sends one message, for which a slow client has its time.
     async fn send(&self, message: Message) -> Result<(), Stop> {
-        let bound = self.api.settings.slow_watcher;
-        let sequence = self.cursor.last();
+        self.send_at(self.cursor.last(), message).await
+    }
+
+    /// Sends one message, for which a slow client has its time.
+    async fn send_at(&self, sequence: i64, message: Message) -> Result<(), Stop> {
         let message = WatchRunResponse { sequence, message: Some(message) };
-        match self.queue.send_timeout(message, bound).await {
-            Ok(()) => Ok(()),
-            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(Stop::Left),
-            Err(mpsc::error::SendTimeoutError::Timeout(unsent)) => {
-                // The last message was not sent, so an event in it is still to come.
-                let sequence = match unsent.message {
-                    Some(Message::Event(_)) => sequence - 1,
-                    _ => sequence,
-                };
-                Err(Error::WatcherTooSlow { seconds: bound.as_secs(), sequence }.into())
+        tokio::select! {
+            biased;
+            sent = self.outlet.send(message) => sent.map_err(|unsent| match unsent {
+                Unsent::Gone => Stop::Left,
+                Unsent::TooSlow => Error::WatcherTooSlow {
+                    seconds: self.api.settings.slow_watcher.as_secs(),
+                    sequence: self.cursor.last(),
+                }
+                .into(),
+            }),
+            () = self.draining.cancelled() => self.drain().await,
+        }
+    }
+}
+
+impl Api {
+    /// The event that ends a run, with its output, which is shown in any case if a message can hold it; `None` for one
+    /// that has all it needs.
+    pub(super) async fn with_output(&self, key: &RunKey, recorded: &Recorded) -> Result<Option<Recorded>> {
+        match &recorded.event {
+            Event::RunSucceeded(event)
+                if recorded.payload.is_none() && event.output.size_bytes < MOST_BYTES as u64 =>
+            {
+                let text = self.engine.payload(key, recorded.sequence, &event.output).await?;
+                Ok(Some(Recorded { payload: Some(text), ..recorded.clone() }))
             }
+            _ => Ok(None),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::api::{page, runs};
 use crate::flow::validate;
 use crate::ids::{FlowId, RunId};
 use crate::proto::{
-    ListRunEventsRequest, ListRunEventsResponse, ListRunsRequest, ListRunsResponse, ListStepsRequest,
+    ListRunEventsRequest, ListRunEventsResponse, ListRunsRequest, ListRunsResponse, ListStepsRequest, RunEvent,
     ListStepsResponse,
 };
 use crate::run::state::{RunState, StepState};
@@ -66,11 +66,24 @@ impl Api {
         let graph = self.engine.graph(&key.namespace, row.flow_key, row.revision).await?;
         let setting = Setting { revision: row.revision, graph: &graph };
         let show = if request.include_payloads { Show::Payloads } else { Show::References };
-        let mut conn = self.engine.store().conn().await?;
-        // The last event's output is shown in any case.
-        let found = events::page(&mut conn, &key, after, rows_wanted(size), Payloads::Read).await?;
-        drop(conn);
-        let (events, more) = cut(found.iter().map(|recorded| event(recorded, setting, show)), size);
+        let mut events: Vec<RunEvent> = Vec::new();
+        let (mut bytes, mut last, mut more) = (0, after, true);
+        let payloads = if request.include_payloads { Payloads::Read } else { Payloads::Left };
+        while more && events.len() <= size && bytes <= MOST_BYTES {
+            let found = {
+                let mut conn = self.engine.store().conn().await?;
+                events::page(&mut conn, &key, last, ROWS, payloads).await?
+            };
+            more = !found.is_empty();
+            for recorded in &found {
+                let completed = self.with_output(&key, recorded).await?;
+                let event = event(completed.as_ref().unwrap_or(recorded), setting, show);
+                last = recorded.sequence;
+                bytes += event.encoded_len();
+                events.push(event);
+            }
+        }
+        let (events, more) = cut(events.into_iter(), size);
         let cursor = events.last().filter(|_| more).map(|last| last.sequence.to_string());
         let next_page_token =
             cursor.map(|cursor| page::token("ListRunEvents", &request, &cursor)).unwrap_or_default();
@@ -106,6 +119,9 @@ impl Api {
         Ok(ListStepsResponse { steps, next_page_token })
     }
 }
+
+/// How many events are read at once: with payloads they may be large.
+const ROWS: i64 = 50;
 
 /// One row more than is shown tells whether there are more.
 fn rows_wanted(size: usize) -> i64 {

@@ -45,6 +45,17 @@ struct Place {
     info: PayloadInfo,
 }
 
+impl Place {
+    /// The most bytes that a reference in its place takes.
+    fn reference_bytes(&self) -> usize {
+        const REFERENCE: usize = 128;
+        match &self.slot {
+            Slot::Input | Slot::Output => REFERENCE,
+            Slot::Result(node) => REFERENCE + node.len(),
+        }
+    }
+}
+
 enum Slot {
     Input,
     Output,
@@ -59,19 +70,27 @@ impl Api {
         }
         let view = self.engine.view(key).await?;
         let (mut message, steps) = run::full(&view);
-        if wanted == Wanted::WithPayloads {
-            self.add_payloads(key, &view, &mut message).await?;
-        }
-        let mut room = MOST_BYTES.saturating_sub(message.encoded_len());
+        let places = if wanted == Wanted::WithPayloads { places(&view) } else { Vec::new() };
+        // Room for a reference to each payload is kept in any case, then for the steps.
+        let references: usize = places.iter().map(Place::reference_bytes).sum();
+        let mut room = MOST_BYTES.saturating_sub(message.encoded_len() + references);
         message.steps = steps.into_iter().take_while(|step| fits(step.encoded_len(), &mut room)).collect();
+        self.add_payloads(key, places, room, &mut message).await?;
         Ok(message)
     }
 
     /// Adds input, output and results, the smaller ones first; what does not fit is referred to.
-    async fn add_payloads(&self, key: &RunKey, view: &View, message: &mut proto::Run) -> Result<()> {
-        let mut places = places(view);
+    async fn add_payloads(
+        &self,
+        key: &RunKey,
+        mut places: Vec<Place>,
+        mut room: usize,
+        message: &mut proto::Run,
+    ) -> Result<()> {
+        if places.is_empty() {
+            return Ok(());
+        }
         places.sort_by_key(|place| place.info.size_bytes);
-        let mut room = MOST_BYTES.saturating_sub(message.encoded_len());
         let beside: Vec<i64> = places
             .iter()
             .scan(0, |sum, place| {

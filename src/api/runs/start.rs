@@ -22,9 +22,8 @@ const REQUEST_ID_LENGTH: usize = 200;
 const MOST_VIOLATIONS: usize = 100;
 
 impl Api {
-    /// What the engine is to start, or all that is wrong with the request.
-    pub(super) fn start(&self, request: StartRunRequest) -> Result<Start> {
-        let mut checks = Checks::default();
+    /// What the engine is to start, or all that is wrong with the request, beside what was found before.
+    pub(super) fn start(&self, request: StartRunRequest, mut checks: Checks) -> Result<Start> {
         if !validate::is_flow_id(&request.flow_id) {
             let length = request.flow_id.chars().count();
             let description = format!("is not 1 to 200 characters of A-Z a-z 0-9 _ . - ({length} were given)");

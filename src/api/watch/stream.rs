@@ -1,46 +1,18 @@
-//! What a client of a watch reads: the messages in the queue, then how the watch ended.
+//! What a client of `ExecuteRun` reads: what was started, then the messages of its watch.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::sync::{mpsc, oneshot};
 use tokio_stream::Stream;
 use tonic::Status;
 
+use super::outlet::Messages;
 use crate::proto::execute_run_response::Message as Executed;
 use crate::proto::watch_run_response::Message as Watched;
 use crate::proto::{ExecuteRunResponse, RunStarted, WatchRunResponse};
 
 /// The messages of a watch.
-#[derive(Debug)]
-pub struct WatchStream {
-    messages: mpsc::Receiver<WatchRunResponse>,
-    /// Why it stopped early: said after the last message, however full the queue was.
-    ended: Option<oneshot::Receiver<Status>>,
-}
-
-impl WatchStream {
-    pub(super) fn new(messages: mpsc::Receiver<WatchRunResponse>, ended: oneshot::Receiver<Status>) -> Self {
-        Self { messages, ended: Some(ended) }
-    }
-}
-
-impl Stream for WatchStream {
-    type Item = Result<WatchRunResponse, Status>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(message) = std::task::ready!(self.messages.poll_recv(context)) {
-            return Poll::Ready(Some(Ok(message)));
-        }
-        let Some(ended) = &mut self.ended else {
-            return Poll::Ready(None);
-        };
-        let status = std::task::ready!(Pin::new(ended).poll(context));
-        self.ended = None;
-        // Without a status the watch has come to its end.
-        Poll::Ready(status.ok().map(Err))
-    }
-}
+pub type WatchStream = Messages<WatchRunResponse>;
 
 /// The messages of a watch behind the one that says what was started.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use crate::applet::{
 use crate::flow::{Inspection, Node, Violation};
 use crate::template::tree::{Reading, Tree};
 use crate::template::{self, EXTRA_NAMES, MAX_RENDERED_BYTES, Reads, Scope, Template};
-use crate::value;
+use crate::value::{self, canonical};
 
 /// Up to here, in bytes, a config without expressions is rendered where it is; what is larger is work for the threads
 /// of [`crate::cpu::Cpu`].
@@ -166,19 +166,24 @@ struct Ready<A> {
 }
 
 impl<A: Applet> Ready<A> {
-    async fn config(&self, context: &Context) -> Result<A::Config, Error> {
+    async fn config(&self, context: &Context) -> Result<Rendered<A::Config>, Error> {
+        let hashed = context.effect != Effect::Pure;
         if let Some(data) = self.tree.fixed() {
-            return Ok(fields::read_rendered(data)?);
+            let hash = hashed.then(|| canonical::hash(data));
+            return Ok(Rendered {
+                config: fields::read_rendered(data)?,
+                hash,
+            });
         }
         if !self.tree.has_expressions() {
-            match rendered::<A>(&self.tree, &context.scope, INLINE_BYTES) {
+            match rendered::<A>(&self.tree, &context.scope, INLINE_BYTES, hashed) {
                 Err(Failure::TooLarge) => {}
                 Err(Failure::Other(error)) => return Err(error),
                 Ok(config) => return Ok(config),
             }
         }
         let (tree, scope) = (Arc::clone(&self.tree), context.scope.clone());
-        let render = move || rendered::<A>(&tree, &scope, MAX_RENDERED_BYTES);
+        let render = move || rendered::<A>(&tree, &scope, MAX_RENDERED_BYTES, hashed);
         match context.cpu.run(render).await? {
             Ok(config) => Ok(config),
             Err(Failure::Other(error)) => Err(error),
@@ -195,7 +200,18 @@ enum Failure {
     Other(Error),
 }
 
-fn rendered<A: Applet>(tree: &Tree, scope: &Scope, max_bytes: u64) -> Result<A::Config, Failure> {
+/// A config as one attempt gets it, and the hash of its canonical form if that is wanted.
+struct Rendered<C> {
+    config: C,
+    hash: Option<String>,
+}
+
+fn rendered<A: Applet>(
+    tree: &Tree,
+    scope: &Scope,
+    max_bytes: u64,
+    hashed: bool,
+) -> Result<Rendered<A::Config>, Failure> {
     let data = tree.render(scope, max_bytes).map_err(|problem| {
         if matches!(problem.error, template::Error::TooLarge { .. }) {
             Failure::TooLarge
@@ -203,10 +219,11 @@ fn rendered<A: Applet>(tree: &Tree, scope: &Scope, max_bytes: u64) -> Result<A::
             Failure::Other(problem.into())
         }
     })?;
+    let hash = hashed.then(|| canonical::hash(&data));
     let config = fields::read_owned(data).map_err(|violation| Failure::Other(violation.into()))?;
     match A::check_rendered(&config).into_iter().next() {
         Some(violation) => Err(Failure::Other(violation.into())),
-        None => Ok(config),
+        None => Ok(Rendered { config, hash }),
     }
 }
 
@@ -223,9 +240,13 @@ impl<A: Applet> Prepared for Ready<A> {
         self.default_timeout
     }
 
-    fn run(&self, context: Context) -> BoxFuture<'_, Result<Completion, Error>> {
+    fn run(&self, mut context: Context) -> BoxFuture<'_, Result<Completion, Error>> {
         Box::pin(async move {
-            let config = self.config(&context).await?;
+            let Rendered { config, hash } = self.config(&context).await?;
+            if let Some(hash) = hash {
+                // The same step with another config is another request.
+                context.idempotency_key = format!("{}/{}", context.idempotency_key, &hash[..16]);
+            }
             self.typed.applet.run(context, config).await
         })
     }
