@@ -3,8 +3,23 @@
 //! An applet is written as a typed [`Applet`]; the [`registry`] erases the type once, so that the engine sees only
 //! [`Prepared`] nodes. Applets know neither the store nor the wire: they get a [`Context`] and give a [`Completion`].
 
+pub mod compiled;
+#[cfg(test)]
+mod conformance_tests;
+pub mod delay;
+pub mod end;
+mod failure;
 pub mod http_request;
+pub mod if_else;
+pub mod merge;
 pub mod registry;
+pub mod start;
+pub mod switch;
+#[cfg(test)]
+mod tests;
+pub mod transform;
+#[cfg(test)]
+pub(crate) mod trial;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -22,7 +37,7 @@ use crate::egress::Egress;
 pub use crate::flow::Effect;
 use crate::flow::{Port, Violation};
 use crate::ids::{Namespace, NodeId, RunId, StepPath};
-use crate::template::Scope;
+use crate::template::{Reads, Scope};
 
 /// The code behind a kind of node.
 pub trait Applet: Send + Sync + 'static {
@@ -48,6 +63,17 @@ pub trait Applet: Send + Sync + 'static {
     /// relative to the config.
     fn check(_config: &Self::Config) -> Vec<Violation> {
         Vec::new()
+    }
+
+    /// The same for a rendered config, before each attempt whose config has templates. An applet whose `check` costs
+    /// something (compiling patterns) looks here only at what templates can change.
+    fn check_rendered(config: &Self::Config) -> Vec<Violation> {
+        Self::check(config)
+    }
+
+    /// What the config reads beside its templates: the names in its expressions.
+    fn reads(_config: &Self::Config) -> Reads {
+        Reads::default()
     }
 
     /// Hosts that the config names literally.

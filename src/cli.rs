@@ -144,7 +144,8 @@ pub struct Demo {
 /// Settings of `health`.
 #[derive(Debug, clap::Args)]
 pub struct Health {
-    /// The address to ask, HOST:PORT; the one that `serve` listens on. 0.0.0.0 and [::] mean loopback
+    /// The address to ask, HOST:PORT; the one that `serve` listens on. An address that stands for all of them, such as
+    /// 0.0.0.0, means loopback
     #[arg(long, env = "SYNAPPS_LISTEN", value_name = "ADDR", default_value = DEFAULT_LISTEN)]
     pub address: String,
 

@@ -16,6 +16,7 @@ pub use environment::{data_home, search_path};
 pub use listen::Listen;
 pub use secret::Secret;
 
+use crate::egress::Policy;
 use duration::{DAY, between};
 
 /// All settings of a serving process.
@@ -31,8 +32,7 @@ pub struct Config {
     pub limits: Limits,
     /// How it treats connections.
     pub connections: Connections,
-    /// Whether the database is used by this process alone, as a private cluster is: then runs that an older process
-    /// has left are taken over at once.
+    /// Whether no other process can use the database, so that all older executors are dead at the start.
     pub alone: bool,
 }
 
@@ -143,20 +143,21 @@ pub struct Execution {
           value_parser = clap::value_parser!(u16).range(1..=16))]
     pub journal_lanes: u16,
 
+    /// How much memory inputs and outputs may take that are kept at hand beside the database, in bytes: 1,048,576
+    /// (1 MiB) to 17,179,869,184 (16 GiB)
+    #[arg(long, env = "SYNAPPS_PAYLOAD_CACHE_BYTES", value_name = "BYTES", default_value_t = 32 << 20,
+          value_parser = clap::value_parser!(u64).range(1 << 20..=16 << 30))]
+    pub payload_cache_bytes: u64,
+
     /// How long a process that is told to stop may take to end or hand over what it does: 1s to 600s
     #[arg(long, env = "SYNAPPS_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "25s",
           value_parser = between(Duration::from_secs(1), Duration::from_mins(10)))]
     pub drain_timeout: Duration,
 
-    /// Networks that flows may call although they are private: CIDR, or CIDR:PORT ([CIDR]:PORT for IPv6), separated by
-    /// commas. Public addresses are always allowed. Unset: none; loopback in `dev` and `demo`
-    #[arg(
-        long,
-        env = "SYNAPPS_EGRESS_ALLOW",
-        value_name = "CIDR[:PORT],…",
-        hide_default_value = true
-    )]
-    pub egress_allow: Option<String>,
+    /// Networks that flows may call although they are private: CIDR, or CIDR:PORT with an IPv6 network in brackets,
+    /// separated by commas. Public addresses are always allowed. Unset: none; loopback in `dev` and `demo`
+    #[arg(long, env = "SYNAPPS_EGRESS_ALLOW", value_name = "CIDR[:PORT],…")]
+    pub egress_allow: Option<Policy>,
 }
 
 /// What is taken from callers.
@@ -235,15 +236,14 @@ pub struct Log {
     pub log_format: LogFormat,
 
     /// What is logged: a level (error, warn, info, debug, trace), or levels by module such as
-    /// `info,synapps::journal=debug`
+    /// `info,synapps::journal=debug`. Unset: info; warn in `demo`
     #[arg(
         long = "log",
         env = "SYNAPPS_LOG",
         value_name = "FILTER",
-        default_value = "info",
         global = true
     )]
-    pub log_filter: String,
+    pub log_filter: Option<String>,
 }
 
 /// The form of a line in the log.

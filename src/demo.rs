@@ -17,7 +17,7 @@ use tonic::transport::{Channel, Endpoint};
 use crate::cli;
 use crate::config::Listen;
 use crate::config::listen::reachable;
-use crate::dev::{self, Dev, LOOPBACK};
+use crate::dev::{self, Dev, loopback};
 use crate::postgres::Place;
 use crate::proto::execute_run_response::Message;
 use crate::proto::flow_service_client::FlowServiceClient;
@@ -33,12 +33,12 @@ const EXAMPLES: [(&str, &str); 4] = [
         include_str!("../examples/branch-and-merge.json"),
     ),
     ("delay", include_str!("../examples/delay.json")),
-    (HELLO, include_str!("../examples/hello.json")),
+    HELLO,
     ("parallel", include_str!("../examples/parallel.json")),
 ];
 
 /// The example that a newcomer starts with.
-const HELLO: &str = "hello";
+const HELLO: (&str, &str) = ("hello", include_str!("../examples/hello.json"));
 
 /// The example that is shown.
 const SHOWN: &str = "branch-and-merge";
@@ -97,11 +97,12 @@ impl Demo {
             None => Place::Ephemeral,
         };
         // The shop is on this machine, whatever else flows may call.
-        let execution = &mut arguments.common.execution;
-        execution.egress_allow = Some(match &execution.egress_allow {
-            Some(networks) => format!("{networks},{LOOPBACK}"),
-            None => LOOPBACK.to_owned(),
-        });
+        let allowed = arguments
+            .common
+            .execution
+            .egress_allow
+            .get_or_insert_default();
+        allowed.allow.extend(loopback().allow);
         let shop = Shop::open().await?;
         let listen = Listen::on_loopback(arguments.listen);
         let dev = Dev::start(listen, place, &arguments.private, arguments.common).await?;
@@ -194,31 +195,37 @@ impl Demo {
     #[must_use]
     pub fn again(&self) -> String {
         let request = json!({ "flow_id": SHOWN, "input": self.input(), "include_payloads": true });
-        let line = grpcurl(self.address(), "RunService/ExecuteRun", &request);
+        let line = grpcurl(
+            self.address(),
+            "RunService/ExecuteRun",
+            &request.to_string(),
+        );
         format!("\nstill serving; to run it again:\n\n  {line}\n\nCtrl-C stops it.")
     }
 }
 
 /// Two lines that save a first flow and run it, to be pasted into a shell.
-#[must_use]
-pub fn hello(address: SocketAddr) -> String {
-    let text = EXAMPLES
-        .iter()
-        .find_map(|(name, text)| (*name == HELLO).then_some(*text))
-        .unwrap_or_default();
-    let flow: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
-    let saved = json!({ "flow": flow, "allow_missing": true });
-    let run = json!({ "flow_id": HELLO, "input": { "name": "world" } });
-    format!(
+///
+/// # Errors
+///
+/// [`Error::Document`].
+pub fn hello(address: SocketAddr) -> Result<String, Error> {
+    let flow = document::in_one_line(HELLO.1).map_err(|source| Error::Document {
+        name: HELLO.0,
+        source,
+    })?;
+    let save = format!(r#"{{"flow":{flow},"allow_missing":true}}"#);
+    let run = json!({ "flow_id": HELLO.0, "input": { "name": "world" } }).to_string();
+    Ok(format!(
         "To save a first flow and run it:\n\n  {}\n\n  {}\n\nCtrl-C stops it.",
-        grpcurl(address, "FlowService/UpdateFlow", &saved),
+        grpcurl(address, "FlowService/UpdateFlow", &save),
         grpcurl(address, "RunService/ExecuteRun", &run)
-    )
+    ))
 }
 
-fn grpcurl(address: SocketAddr, method: &str, request: &serde_json::Value) -> String {
+fn grpcurl(address: SocketAddr, method: &str, request: &str) -> String {
     // Inside single quotes a shell takes everything as it is but the quote itself.
-    let request = request.to_string().replace('\'', r"'\''");
+    let request = request.replace('\'', r"'\''");
     format!("grpcurl -plaintext -d '{request}' {address} synapps.v1.{method}")
 }
 
@@ -266,7 +273,7 @@ mod tests {
     fn lines_for_the_shell_survive_quotes() {
         let address = "127.0.0.1:50051".parse().unwrap();
 
-        let line = grpcurl(address, "RunService/GetRun", &json!({ "run_id": "it's" }));
+        let line = grpcurl(address, "RunService/GetRun", r#"{"run_id":"it's"}"#);
 
         assert_eq!(
             line,

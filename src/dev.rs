@@ -1,17 +1,16 @@
 //! `synapps dev`: the service with a private Postgres, for one's own machine.
 
 use crate::config::{self, Common, Config, Listen, Migrate, Private, Secret};
+use crate::egress::Policy;
 use crate::postgres::{self, Durability, Options, Place, PrivateCluster};
 use crate::server::{self, Server};
 
-/// The database of the service in its private cluster.
-const DATABASE: &str = "synapps";
+/// The database of the service in its private cluster: the one that every cluster has. Another one would take a tenth
+/// of a second to make, and nobody else is in this cluster.
+const DATABASE: &str = "postgres";
 
 /// Where a cluster of root is kept: its home directory is closed to the user who runs Postgres.
 const ROOT_DATA_DIR: &str = "/var/lib/synapps/postgres";
-
-/// What flows may call unless somebody says otherwise: this machine, which is what one tries things out with.
-pub(crate) const LOOPBACK: &str = "127.0.0.0/8,::1/128";
 
 /// Why it does not run.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +57,6 @@ impl Dev {
             search_path: config::search_path(),
         })
         .await?;
-        cluster.ensure_database(DATABASE).await?;
         let config = configured(listen, &cluster, common);
         match Server::start(&config).await {
             Ok(server) => Ok(Self { server, cluster }),
@@ -100,15 +98,19 @@ impl Dev {
 }
 
 fn configured(listen: Listen, cluster: &PrivateCluster, mut common: Common) -> Config {
-    common
-        .execution
-        .egress_allow
-        .get_or_insert_with(|| LOOPBACK.to_owned());
+    common.execution.egress_allow.get_or_insert_with(loopback);
     let url = Secret::new(cluster.url(DATABASE));
     Config {
         alone: true,
         ..common.with(listen, url, Migrate::Auto)
     }
+}
+
+/// What flows may call unless somebody says otherwise: this machine, which is what one tries things out with.
+pub(crate) fn loopback() -> Policy {
+    "127.0.0.0/8,::1/128"
+        .parse()
+        .expect("two networks with a comma between them")
 }
 
 /// Where `dev` keeps its data: where it is told to, or where programs of this user do.

@@ -100,6 +100,7 @@ struct Inner {
     /// The mailbox of each run that is in memory.
     open: Mutex<HashMap<RunKey, mpsc::Sender<Message>>>,
     drivers: TaskTracker,
+    watches: TaskTracker,
     loops: TaskTracker,
     draining: CancellationToken,
     abandon: CancellationToken,
@@ -248,6 +249,7 @@ impl Engine {
                 registry,
                 open: Mutex::default(),
                 drivers: TaskTracker::new(),
+                watches: TaskTracker::new(),
                 loops,
                 draining: CancellationToken::new(),
                 abandon,
@@ -281,6 +283,16 @@ impl Engine {
                 "runs were left in the middle of an attempt"
             );
         }
+        self.inner.watches.close();
+        if tokio::time::timeout(Duration::from_secs(1), self.inner.watches.wait())
+            .await
+            .is_err()
+        {
+            warn!(
+                watches.open = self.inner.watches.len(),
+                "watches are cut off"
+            );
+        }
         self.inner.abandon.cancel();
         self.inner.loops.close();
         self.inner.loops.wait().await;
@@ -312,6 +324,12 @@ impl Engine {
         &self.inner.parts.store
     }
 
+    /// The threads for work that would hold up the asynchronous ones.
+    #[must_use]
+    pub fn cpu(&self) -> &Cpu {
+        &self.inner.parts.cpu
+    }
+
     /// Where committed events are handed to watchers.
     #[must_use]
     pub fn hub(&self) -> &Hub {
@@ -322,6 +340,12 @@ impl Engine {
     #[must_use]
     pub fn draining(&self) -> CancellationToken {
         self.inner.draining.clone()
+    }
+
+    /// Where tasks run that serve a client: they end by themselves once [`Engine::draining`] is set.
+    #[must_use]
+    pub fn watches(&self) -> &TaskTracker {
+        &self.inner.watches
     }
 
     /// Whether the database could be reached lately, and each change of that.

@@ -3,6 +3,9 @@
 //! The modules in reading order: names and values, then what a flow and a run are (pure), then the applets, then what
 //! keeps runs (store, journal, hub), then the engine that drives them, then the service around it.
 
+// The future of an attempt goes through templates, clients and parsers, deeper than the compiler expects.
+#![recursion_limit = "256"]
+
 pub mod ids;
 pub mod value;
 
@@ -12,6 +15,7 @@ pub mod run;
 pub mod applet;
 pub mod cpu;
 pub mod egress;
+pub mod expression;
 pub mod proto;
 pub mod template;
 
@@ -19,6 +23,8 @@ pub mod engine;
 pub mod hub;
 pub mod journal;
 pub mod store;
+
+pub mod api;
 
 pub mod config;
 pub mod postgres;

@@ -33,7 +33,12 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Outcome {
-    telemetry::set_up(&cli.log)?;
+    let default_filter = match cli.command {
+        // What it prints is for people who want to see a run.
+        Command::Demo(_) => "warn",
+        _ => "info",
+    };
+    telemetry::set_up(&cli.log, default_filter)?;
     // Two providers are in the program, so rustls cannot choose by itself.
     if rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
@@ -94,7 +99,7 @@ async fn dev(arguments: cli::Dev) -> Outcome {
         dir = %dev.cluster().dir().display(),
         "the private Postgres is up"
     );
-    println!("{}", hello(reachable(dev.server().address())));
+    println!("{}", hello(reachable(dev.server().address()))?);
     until_stopped(dev, signals).await
 }
 

@@ -29,6 +29,7 @@ pub use assembly::{About, Drain, Parts, store_settings};
 
 use crate::config::Config;
 use crate::config::listen;
+use crate::egress;
 use crate::store;
 use gate::Gate;
 use health::Health;
@@ -52,12 +53,9 @@ pub enum Error {
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// The list of networks that flows may call cannot be read.
-    #[error("--egress-allow cannot be read")]
-    EgressAllow(#[source] crate::egress::ParseError),
-    /// The clients for requests that flows send cannot be made.
-    #[error("cannot set up requests of flows")]
-    Egress(#[source] crate::egress::Error),
+    /// The way out to the network cannot be opened.
+    #[error(transparent)]
+    Egress(#[from] egress::Error),
     /// The operating system gives no threads.
     #[error("cannot start threads")]
     Threads(#[source] std::io::Error),
@@ -98,16 +96,19 @@ impl Server {
     ///
     /// All kinds of [`Error`]; nothing is left running then.
     pub async fn start(config: &Config) -> Result<Self, Error> {
-        Self::start_with(config, Box::pin(assembly::assemble(config))).await
+        Self::start_with(config, async |address| {
+            Box::pin(assembly::assemble(config, address)).await
+        })
+        .await
     }
 
     async fn start_with(
         config: &Config,
-        parts: impl Future<Output = Result<Parts, Error>>,
+        assemble: impl AsyncFnOnce(SocketAddr) -> Result<Parts, Error>,
     ) -> Result<Self, Error> {
         config.listen.check()?;
         let transport = Transport::open(config).await?;
-        let parts = parts.await?;
+        let parts = assemble(transport.address).await?;
         transport.gate.open(parts.routes);
         // Ends when the transport is drained.
         tokio::spawn({

@@ -27,16 +27,17 @@ pub enum Error {
     Twice(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// Sets logging up for the whole process.
+/// Sets logging up for the whole process; without a filter in `log`, `default_filter` holds.
 ///
 /// # Errors
 ///
 /// [`Error::Filter`], and [`Error::Twice`] for a second call.
-pub fn set_up(log: &Log) -> Result<(), Error> {
+pub fn set_up(log: &Log, default_filter: &str) -> Result<(), Error> {
+    let filter = log.log_filter.as_deref().unwrap_or(default_filter);
     let filter = EnvFilter::builder()
-        .parse(&log.log_filter)
+        .parse(guarded(filter))
         .map_err(|source| Error::Filter {
-            filter: log.log_filter.clone(),
+            filter: filter.to_owned(),
             source,
         })?;
     let lines = match log.log_format {
@@ -55,4 +56,35 @@ pub fn set_up(log: &Log) -> Result<(), Error> {
         .with(lines.with_filter(filter))
         .try_init()?;
     Ok(())
+}
+
+/// Libraries that log what they carry: parameters of statements, headers of calls. Payloads and credentials are in
+/// there, so they tell no more than their mishaps unless a filter names them.
+const TALKATIVE: [&str; 4] = ["tokio_postgres", "h2", "hyper", "reqwest"];
+
+fn guarded(filter: &str) -> String {
+    let quiet = TALKATIVE
+        .iter()
+        .filter(|library| !filter.contains(*library))
+        .map(|library| format!("{library}=info"));
+    quiet
+        .chain([filter.to_owned()])
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn talkative_libraries_are_kept_quiet_unless_they_are_named() {
+        let filter = guarded("debug,h2=trace");
+
+        assert_eq!(
+            filter,
+            "tokio_postgres=info,hyper=info,reqwest=info,debug,h2=trace"
+        );
+        assert!(EnvFilter::builder().parse(filter).is_ok());
+    }
 }

@@ -1,10 +1,19 @@
 //! Errors into `Status`: the only place where a gRPC code is chosen.
 
+pub(crate) mod refusal;
+#[cfg(test)]
+mod tests;
+
+use tonic::{Code, Status};
+use tracing::{error, warn};
+
+use self::refusal::{Refusal, refuse_fields, shown};
+use crate::cpu;
 use crate::engine;
 use crate::flow::Violation;
 use crate::ids::{FlowId, RunId};
 use crate::run::state::RunState;
-use crate::store;
+use crate::store::{self, Class};
 
 /// Why a call is refused.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +73,270 @@ pub enum Error {
         /// Sequence of the last event that was sent.
         sequence: i64,
     },
+    /// Work on the side has panicked.
+    #[error("work for the request has panicked")]
+    Panicked(#[from] cpu::Panicked),
 }
 
 /// What a call gives.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// One field that is missing, malformed or out of bounds.
+    #[must_use]
+    pub fn field(violation: Violation) -> Self {
+        Self::Invalid(vec![violation])
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Invalid(violations) => {
+                refuse_fields("the request is invalid", "INVALID_REQUEST", &violations)
+            }
+            Error::InvalidFlow(violations) => {
+                let what = "the flow is invalid (ValidateFlow tells all at once)";
+                refuse_fields(what, "INVALID_FLOW", &violations)
+            }
+            Error::Engine(error) => engine_status(error),
+            Error::Store(error) => store_status(&error),
+            Error::FlowHasOpenRuns { flow_id, open } => {
+                let id = shown(flow_id.as_str());
+                Refusal::new(
+                    Code::FailedPrecondition,
+                    "FLOW_HAS_OPEN_RUNS",
+                    format!(
+                        "flow {id} has {open} open runs or more; wait for their end, cancel them, or set force"
+                    ),
+                )
+                .with("flowId", id)
+                .with("openRuns", open)
+                .status()
+            }
+            Error::AppletNotFound(kind) => {
+                let kind = shown(&kind);
+                Refusal::new(
+                    Code::NotFound,
+                    "APPLET_NOT_FOUND",
+                    format!("there is no applet of type {kind}; ListApplets lists those that there are"),
+                )
+                .with("type", &kind)
+                .about("synapps.v1.Applet", kind)
+                .status()
+            }
+            Error::RunNotDone { id, state } => Refusal::new(
+                Code::FailedPrecondition,
+                "RUN_NOT_DONE",
+                format!("run {id} is {state}, and has to have ended for this; CancelRun ends it"),
+            )
+            .with("runId", id)
+            .with("state", state)
+            .status(),
+            Error::SequenceBeyondEnd { id, asked, last } => Refusal::new(
+                Code::OutOfRange,
+                "SEQUENCE_BEYOND_END",
+                format!("run {id} has no event {asked}: its last one is {last}"),
+            )
+            .with("runId", id)
+            .with("afterSequence", asked)
+            .with("lastSequence", last)
+            .status(),
+            Error::WatcherTooSlow { seconds, sequence } => Refusal::new(
+                Code::ResourceExhausted,
+                "WATCHER_TOO_SLOW",
+                format!(
+                    "nothing was read from the stream for {seconds} s; watch again after event {sequence}"
+                ),
+            )
+            .with("seconds", seconds)
+            .with("sequence", sequence)
+            .quota("watcher", "the time in which a watcher has to read something")
+            .retry_soon()
+            .status(),
+            Error::Draining { sequence } => Refusal::new(
+                Code::Unavailable,
+                "DRAINING",
+                format!(
+                    "the service is shutting down; watch again, on another replica, after event {sequence}"
+                ),
+            )
+            .with("sequence", sequence)
+            .retry_soon()
+            .status(),
+            Error::Panicked(panic) => internal(&panic),
+        }
+    }
+}
+
+fn engine_status(error: engine::Error) -> Status {
+    match error {
+        engine::Error::Store(error) => store_status(&error),
+        engine::Error::RunNotFound(id) => Refusal::new(
+            Code::NotFound,
+            "RUN_NOT_FOUND",
+            format!("run {id} does not exist"),
+        )
+        .with("runId", id)
+        .about("synapps.v1.Run", id)
+        .status(),
+        engine::Error::RunDone { id, state } => Refusal::new(
+            Code::FailedPrecondition,
+            "RUN_ALREADY_DONE",
+            format!("run {id} is {state} already"),
+        )
+        .with("runId", id)
+        .with("state", state)
+        .status(),
+        engine::Error::RequestIdReused { request_id, run_id } => {
+            let request_id = shown(&request_id);
+            Refusal::new(
+                Code::AlreadyExists,
+                "REQUEST_ID_REUSED",
+                format!(
+                    "request_id {request_id} was used for another request, which started run {run_id}; take a new one"
+                ),
+            )
+            .with("requestId", request_id)
+            .with("runId", run_id)
+            .about("synapps.v1.Run", run_id)
+            .status()
+        }
+        engine::Error::InvalidInput(violations) => {
+            let what = "the input does not fit the flow's input schema";
+            refuse_fields(what, "INVALID_INPUT", &violations)
+        }
+        engine::Error::PayloadNotFound { run_id, reference } => {
+            let reference = shown(&reference);
+            Refusal::new(
+                Code::NotFound,
+                "PAYLOAD_NOT_FOUND",
+                format!("run {run_id} has no payload {reference}; GetRun and ListRunEvents name those it has"),
+            )
+            .with("runId", run_id)
+            .with("ref", &reference)
+            .about("synapps.v1.PayloadRef", reference)
+            .status()
+        }
+        engine::Error::Rejected(why) => {
+            let why = shown(&why);
+            warn!(why, "the database does not take a run");
+            Refusal::new(
+                Code::FailedPrecondition,
+                "RUN_REJECTED",
+                format!("the database does not take the run: {why}"),
+            )
+            .with("cause", why)
+            .status()
+        }
+        engine::Error::TooManyWatchers(crate::hub::TooMany(limit)) => {
+            let what = format!("{limit} watches are open in this process, which is its limit");
+            Refusal::new(Code::ResourceExhausted, "TOO_MANY_WATCHERS", &what)
+                .with("limit", limit)
+                .quota("watchers", &what)
+                .retry_soon()
+                .status()
+        }
+        engine::Error::Draining => Refusal::new(
+            Code::Unavailable,
+            "DRAINING",
+            "the service is shutting down; try again, on another replica",
+        )
+        .retry_soon()
+        .status(),
+    }
+}
+
+fn store_status(error: &store::Error) -> Status {
+    match error {
+        store::Error::Unavailable(_) | store::Error::Timeout(_) => unavailable(error),
+        store::Error::Database(_) => match error.class() {
+            Class::Lost | Class::Again | Class::Refusing => unavailable(error),
+            Class::BadRow | Class::Other => internal(error),
+        },
+        store::Error::Setup(_) | store::Error::Corrupt(_) => internal(error),
+        store::Error::FlowExists(id) => {
+            let id = shown(id.as_str());
+            Refusal::new(
+                Code::AlreadyExists,
+                "FLOW_ALREADY_EXISTS",
+                format!("flow {id} already exists; UpdateFlow changes it"),
+            )
+            .with("flowId", &id)
+            .about("synapps.v1.Flow", id)
+            .status()
+        }
+        store::Error::FlowNotFound(id) => {
+            let id = shown(id.as_str());
+            Refusal::new(
+                Code::NotFound,
+                "FLOW_NOT_FOUND",
+                format!("flow {id} does not exist; ListFlows lists those that do"),
+            )
+            .with("flowId", &id)
+            .about("synapps.v1.Flow", id)
+            .status()
+        }
+        store::Error::RevisionNotFound {
+            flow_id,
+            revision,
+            latest,
+        } => {
+            let id = shown(flow_id.as_str());
+            Refusal::new(
+                Code::NotFound,
+                "REVISION_NOT_FOUND",
+                format!("flow {id} has no revision {revision}: its latest is {latest}"),
+            )
+            .with("flowId", &id)
+            .with("revision", revision)
+            .with("latestRevision", latest)
+            .about("synapps.v1.FlowRevision", format!("{id}/{revision}"))
+            .status()
+        }
+        store::Error::EtagMismatch {
+            flow_id,
+            given,
+            current,
+        } => {
+            let (id, given) = (shown(flow_id.as_str()), shown(given));
+            Refusal::new(
+                Code::Aborted,
+                "ETAG_MISMATCH",
+                format!(
+                    "flow {id} was changed meanwhile: its etag is {current}, not {given}; read it again with GetFlow"
+                ),
+            )
+            .with("flowId", id)
+            .with("etag", current)
+            .with("givenEtag", given)
+            .status()
+        }
+    }
+}
+
+/// The database cannot be used now: the cause is logged, for it is nothing that a caller could change.
+fn unavailable(error: &store::Error) -> Status {
+    warn!(
+        error = error as &dyn std::error::Error,
+        "a request has failed for want of the database"
+    );
+    Refusal::new(
+        Code::Unavailable,
+        "DATABASE_UNAVAILABLE",
+        "the database cannot be reached or takes nothing now; try again",
+    )
+    .retry_soon()
+    .status()
+}
+
+/// A bug: the cause is logged and nothing of it told.
+fn internal(error: &(dyn std::error::Error + 'static)) -> Status {
+    error!(error, "a request has failed");
+    Refusal::new(
+        Code::Internal,
+        "INTERNAL",
+        "internal error; the service's log has the cause",
+    )
+    .status()
+}

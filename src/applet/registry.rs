@@ -1,13 +1,32 @@
 //! From a node's kind to its applet: where the applets' types are erased.
 
+mod fields;
+mod schema;
+mod typed;
+
+use std::fmt;
 use std::sync::Arc;
 
-use super::{Description, Error, Prepared};
+use super::compiled::Compiled;
+use super::delay::Delay;
+use super::end::End;
+use super::http_request::HttpRequest;
+use super::if_else::IfElse;
+use super::merge::Merge;
+use super::start::Start;
+use super::switch::Switch;
+use super::transform::Transform;
+use super::{Applet, Description, Error, Prepared};
 use crate::flow::{Inspection, Node};
+use typed::{Erased, Typed};
 
-/// All applets of the service, by kind.
-#[derive(Clone, Debug)]
-pub struct Registry {}
+/// All applets of the service, by kind; cheap to clone.
+#[derive(Clone)]
+pub struct Registry {
+    entries: Arc<[Entry]>,
+    /// In the order of `entries`.
+    applets: Arc<[Arc<dyn Erased>]>,
+}
 
 /// One line of the catalogue.
 #[derive(Clone, Debug)]
@@ -20,29 +39,57 @@ pub struct Entry {
     pub config_schema: serde_json::Value,
 }
 
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds = self.entries.iter().map(|entry| entry.kind);
+        f.debug_list().entries(kinds).finish()
+    }
+}
+
 impl Registry {
     /// The applets that come with the service.
     #[must_use]
     pub fn standard() -> Self {
-        Self {}
+        let compiled = Arc::new(Compiled::new());
+        Self::of(vec![
+            erase(Delay),
+            erase(End),
+            erase(HttpRequest),
+            erase(IfElse::new(Arc::clone(&compiled))),
+            erase(Merge),
+            erase(Start),
+            erase(Switch),
+            erase(Transform::new(compiled)),
+        ])
+    }
+
+    fn of(mut applets: Vec<(Entry, Arc<dyn Erased>)>) -> Self {
+        applets.sort_by_key(|(entry, _)| entry.kind);
+        let (entries, applets): (Vec<_>, Vec<_>) = applets.into_iter().unzip();
+        Self {
+            entries: entries.into(),
+            applets: applets.into(),
+        }
     }
 
     /// All applets, by kind in alphabetical order.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
-        &[]
+        &self.entries
     }
 
     /// One applet.
     #[must_use]
-    pub fn find(&self, _kind: &str) -> Option<&Entry> {
-        None
+    pub fn find(&self, kind: &str) -> Option<&Entry> {
+        Some(&self.entries[self.place(kind)?])
     }
 
     /// What the applets say about a node that somebody wants to save; `None` if no applet is of its kind.
+    ///
+    /// Paths of violations are relative to `data`: `source.items[0]`, empty for `data` itself.
     #[must_use]
-    pub fn inspect(&self, _node: &Node) -> Option<Inspection> {
-        None
+    pub fn inspect(&self, node: &Node) -> Option<Inspection> {
+        Some(self.applets[self.place(&node.kind)?].inspect(node))
     }
 
     /// Makes a node of a valid revision ready to run.
@@ -51,9 +98,33 @@ impl Registry {
     ///
     /// `UNKNOWN_APPLET` or `INVALID_CONFIG` where this binary does not understand what another one has saved.
     pub fn prepare(&self, node: &Node) -> Result<Arc<dyn Prepared>, Error> {
-        Err(Error::permanent(
-            "UNKNOWN_APPLET",
-            format!("no applet is of kind {}", node.kind),
-        ))
+        let place = self.place(&node.kind).ok_or_else(|| {
+            Error::permanent(
+                "UNKNOWN_APPLET",
+                format!("no applet is of kind {}", node.kind),
+            )
+        })?;
+        Arc::clone(&self.applets[place]).prepare(node)
+    }
+
+    fn place(&self, kind: &str) -> Option<usize> {
+        self.entries
+            .binary_search_by_key(&kind, |entry| entry.kind)
+            .ok()
     }
 }
+
+/// Erases an applet's type.
+fn erase<A: Applet>(applet: A) -> (Entry, Arc<dyn Erased>) {
+    let description = A::description();
+    let entry = Entry {
+        kind: A::KIND,
+        config_schema: schema::of::<A::Config>(&description),
+        description,
+    };
+    let typed = Typed::new(applet, &entry);
+    (entry, Arc::new(typed))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Flows as JSON documents: the JSON form of the proto message `Flow`, which grpcurl takes too.
 
 use prost::Message;
-use prost_reflect::{DescriptorError, DescriptorPool, DynamicMessage};
+use prost_reflect::{DescriptorError, DescriptorPool, DynamicMessage, SerializeOptions};
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value};
 
@@ -29,12 +29,25 @@ pub enum Error {
 
 /// Reads a flow. Unknown keys are refused.
 pub(super) fn flow(text: &str) -> Result<Flow, Error> {
+    Ok(Flow::decode(&*message(text)?.encode_to_vec())?)
+}
+
+/// The same document in one line, its keys in the order of the proto.
+pub(super) fn in_one_line(text: &str) -> Result<String, Error> {
+    let options = SerializeOptions::new().use_proto_field_name(true);
+    let mut line = Vec::new();
+    let mut json = serde_json::Serializer::new(&mut line);
+    message(text)?.serialize_with_options(&mut json, &options)?;
+    Ok(String::from_utf8_lossy(&line).into_owned())
+}
+
+fn message(text: &str) -> Result<DynamicMessage, Error> {
     let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET)?;
     let description = pool.get_message_by_name(FLOW).ok_or(Error::Undescribed)?;
     let mut json = serde_json::Deserializer::from_str(text);
     let message = DynamicMessage::deserialize(description, &mut json)?;
     json.end()?;
-    Ok(Flow::decode(&*message.encode_to_vec())?)
+    Ok(message)
 }
 
 /// A JSON value as gRPC carries it.

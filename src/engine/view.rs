@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::{Engine, Error, View};
-use crate::ids::RunKey;
+use crate::flow::graph::Graph;
+use crate::ids::{FlowKey, Namespace, RunKey};
 use crate::run::Run;
 use crate::run::event::PayloadInfo;
+use crate::store::runs::RunRow;
 use crate::store::{self, events, runs};
 
 impl Engine {
@@ -31,6 +33,40 @@ impl Engine {
             store::Error::Corrupt(format!("journal of run {key}: {mismatch}"))
         })?;
         Ok(View { row, run })
+    }
+
+    /// The graph of a revision that runs refer to.
+    ///
+    /// # Errors
+    ///
+    /// As every query; [`store::Error::Corrupt`] if there is no such revision.
+    pub async fn graph(
+        &self,
+        namespace: &Namespace,
+        flow_key: FlowKey,
+        revision: i32,
+    ) -> Result<Arc<Graph>, Error> {
+        Ok(Arc::clone(
+            &self
+                .inner
+                .parts
+                .plans
+                .get(namespace, flow_key, revision)
+                .await?
+                .graph,
+        ))
+    }
+
+    /// The run's row.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RunNotFound`], or the store's own.
+    pub async fn row(&self, key: &RunKey) -> Result<RunRow, Error> {
+        let mut conn = self.store().conn().await?;
+        runs::find(&mut conn, key)
+            .await?
+            .ok_or(Error::RunNotFound(key.run_id))
     }
 
     /// The JSON text of the payload of the run's event `sequence`, of which the event says `info`.

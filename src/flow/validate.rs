@@ -21,7 +21,7 @@ use self::findings::{Findings, Part, shown};
 use self::nodes::Known;
 pub use self::rules::compile_input_schema;
 use self::shape::Shape;
-pub use self::texts::is_flow_id;
+pub use self::texts::{is_flow_id, run_labels};
 use super::{Definition, Draft, Inspection, Node, Violation, hash};
 use crate::ids::{FlowId, NodeId};
 

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use super::account::Account;
 use super::directory::Directory;
+use super::process::stop_with_parent;
 use super::programs::Programs;
 use super::{Durability, Options, Place, USER};
 
@@ -66,6 +67,8 @@ pub(super) fn make(
     if let Some(account) = account {
         account.apply(&mut command);
     }
+    // This thread waits for its end, so it only loses its parent if the whole process dies.
+    stop_with_parent(&mut command);
     let output = command.output().map_err(error)?;
     if !output.status.success() {
         return Err(Error::Failed {

@@ -160,9 +160,9 @@ fn reap(mut child: Child, pid: Pid, shared: &Mutex<Option<Pid>>) {
     *shared = None;
 }
 
-/// Has the kernel stop the server, in the fast way, when this process dies.
+/// Has the kernel interrupt the child when the thread that makes it ends; Postgres takes that as the fast way to stop.
 #[cfg(target_os = "linux")]
-fn stop_with_parent(command: &mut Command) {
+pub(super) fn stop_with_parent(command: &mut Command) {
     let ask =
         || rustix::process::set_parent_process_death_signal(Some(Signal::INT)).map_err(Into::into);
     // Runs after the change of user, which would undo it.
@@ -180,4 +180,4 @@ fn stop_with_parent(command: &mut Command) {
 
 /// Other systems have nothing of the kind: the next start stops what was left behind.
 #[cfg(not(target_os = "linux"))]
-fn stop_with_parent(_command: &mut Command) {}
+pub(super) fn stop_with_parent(_command: &mut Command) {}

@@ -239,6 +239,9 @@ events! {
         path: StepPath,
         /// The attempt that was in flight.
         attempt: u32,
+        /// When that attempt began; `None` if none had.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        started_at: Option<DateTime<Utc>>,
         /// Why.
         cause: StopCause,
         /// Whether the attempt may have taken effect outside and must not be taken for undone.
@@ -250,7 +253,9 @@ events! {
         path: StepPath,
         /// The attempt.
         attempt: u32,
-        /// How the attempt was lost.
+        /// When it began.
+        started_at: DateTime<Utc>,
+        /// How it was lost.
         error: Failure,
     },
 }
@@ -276,6 +281,15 @@ impl Event {
             Self::StepCancelled(event) => Some((&event.path, event.attempt)),
             Self::StepOutcomeUnknown(event) => Some((&event.path, event.attempt)),
         }
+    }
+
+    /// Whether nothing can follow it.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::RunSucceeded(_) | Self::RunFailed(_) | Self::RunCancelled(_)
+        )
     }
 
     /// The payload that belongs to it: a run's input or output, a step's output.

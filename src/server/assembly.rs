@@ -1,6 +1,7 @@
 //! What serves behind the transport, put together: the database, the engine, the services.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -8,11 +9,13 @@ use tokio::sync::watch;
 use tonic::service::Routes;
 
 use super::Error;
+use crate::api;
 use crate::applet::registry::Registry;
 use crate::config::{Config, Migrate};
 use crate::cpu::Cpu;
-use crate::egress::{self, Egress};
+use crate::egress::Egress;
 use crate::engine::{self, Engine};
+use crate::flow::validate::Limits;
 use crate::store::{self, Store, migrate};
 
 /// What serves behind the transport.
@@ -64,55 +67,63 @@ impl fmt::Debug for Drain {
 }
 
 /// Connects to the database, brings its schema up to date where that is wanted, and starts what serves.
-pub(super) async fn assemble(config: &Config) -> Result<Parts, Error> {
+///
+/// `address` is where the server listens: what other replicas are told unless the configuration knows better.
+pub(super) async fn assemble(config: &Config, address: SocketAddr) -> Result<Parts, Error> {
     let store =
         Store::connect(&store_settings(&config.database.url, &config.database.pool)).await?;
-    let schema = match config.database.migrate {
-        Migrate::Auto => {
-            let applied = migrate::run(&store).await?;
-            for version in &applied {
-                tracing::info!(migration.version = %version, "migrated");
-            }
-            migrate::status(&store).await?
-        }
-        Migrate::Off => migrate::check(&store).await?,
-    };
     let about = About {
-        schema: schema.applied.last().cloned().unwrap_or_default(),
+        schema: schema(&store, config.database.migrate).await?,
         postgres: store.server().version.clone(),
     };
     let cpu = Cpu::start().map_err(Error::Threads)?;
-    let allowed = config.execution.egress_allow.as_deref().unwrap_or_default();
-    let egress = Egress::new(
-        allowed
-            .parse::<egress::Policy>()
-            .map_err(Error::EgressAllow)?,
-    )
-    .map_err(Error::Egress)?;
-    let engine = Engine::launch(
-        engine_settings(config),
-        store.clone(),
-        Registry::standard(),
-        cpu,
-        egress,
-    )
-    .await?;
+    let policy = config.execution.egress_allow.clone();
+    let egress = Egress::new(policy.unwrap_or_default())?;
+    let registry = Registry::standard();
+    let settings = engine_settings(config, address);
+    let engine = Engine::launch(settings, store, registry, cpu, egress).await?;
     Ok(Parts {
-        routes: Routes::default(),
+        routes: api::routes(engine.clone(), api_settings(config)),
         database: engine.reachable(),
-        drain: Drain::new(move |timeout| async move {
+        drain: Drain::new(|timeout| async move {
             engine.stop(timeout).await;
-            store.close();
+            engine.store().close();
         }),
         about,
     })
 }
 
-/// The most bytes of payloads that are kept at hand.
-const PAYLOAD_CACHE_BYTES: u64 = 32 * 1024 * 1024;
+/// The newest migration that the database has had, once all that are pending were run or refused.
+async fn schema(store: &Store, migrate: Migrate) -> store::Result<String> {
+    let status = match migrate {
+        Migrate::Auto => {
+            for version in migrate::run(store).await? {
+                tracing::info!(migration.version = version, "migrated");
+            }
+            migrate::status(store).await?
+        }
+        Migrate::Off => migrate::check(store).await?,
+    };
+    Ok(status.applied.last().cloned().unwrap_or_default())
+}
 
-fn engine_settings(config: &Config) -> engine::Settings {
+fn api_settings(config: &Config) -> api::Settings {
+    let limits = &config.limits;
+    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    api::Settings {
+        limits: Limits {
+            nodes: count(limits.max_nodes),
+            edges: count(limits.max_edges),
+            run_timeout: config.execution.max_run_time,
+        },
+        max_input_bytes: u64::from(limits.max_input_bytes),
+        ..api::Settings::default()
+    }
+}
+
+fn engine_settings(config: &Config, address: SocketAddr) -> engine::Settings {
     let execution = &config.execution;
+    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
     engine::Settings {
         journal_lanes: usize::from(execution.journal_lanes),
         max_concurrent_steps: count(execution.max_concurrent_steps),
@@ -120,16 +131,15 @@ fn engine_settings(config: &Config) -> engine::Settings {
         max_watchers: count(config.limits.max_watchers),
         lease: execution.lease,
         max_run_time: execution.max_run_time,
-        max_payload_bytes: u64::from(config.limits.max_payload_bytes),
-        payload_cache_bytes: PAYLOAD_CACHE_BYTES,
+        max_payload_bytes: config.limits.max_payload_bytes.into(),
+        payload_cache_bytes: execution.payload_cache_bytes,
         partition_width: config.database.pool.partition_width,
-        address: config.listen.advertise.clone().unwrap_or_default(),
+        address: match &config.listen.advertise {
+            Some(advertised) => advertised.clone(),
+            None => address.to_string(),
+        },
         alone: config.alone,
     }
-}
-
-fn count(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// How the store is to use the database.

@@ -50,7 +50,7 @@ async fn start(flags: &[&str], routes: Routes) -> Started {
             postgres: String::new(),
         },
     };
-    let server = Server::start_with(&config(flags), async { Ok(parts) }).await;
+    let server = Server::start_with(&config(flags), async |_| Ok(parts)).await;
     Started {
         server: server.unwrap(),
         database,
@@ -90,7 +90,7 @@ async fn health_follows_start_database_and_drain() {
     let address = at.listen.listen;
     drop(free);
     let starting = tokio::spawn(async move {
-        let parts = async {
+        let parts = async |_| {
             held.await.unwrap();
             Ok(Parts {
                 routes: Routes::default(),
@@ -160,7 +160,7 @@ async fn a_port_in_use_is_named() {
 
     let mut again = config(&[]);
     again.listen.listen = first.server.address();
-    let error = Server::start_with(&again, std::future::pending())
+    let error = Server::start_with(&again, async |_| std::future::pending().await)
         .await
         .unwrap_err();
 
@@ -252,17 +252,26 @@ async fn what_cannot_be_decoded_or_is_too_large_gets_a_reason() {
 async fn a_deadline_drops_the_work_and_is_answered_with_its_code() {
     let slow = Slow::default();
     let started = start(&[], Routes::new(slow.clone())).await;
-    let client = channel(started.server.address()).await;
-    // By hand: with `set_timeout` the client would not wait for the answer.
-    let mut request = Request::new(());
-    let timeout = "200m".parse().unwrap();
-    request.metadata_mut().insert("grpc-timeout", timeout);
+    let url = format!("http://{}/test.Slow/Unary", started.server.address());
+    // Not by tonic's client, which has a timer of its own and does not wait for the answer.
+    let client = reqwest::Client::builder()
+        .http2_prior_knowledge()
+        .no_proxy();
 
-    let status = slow::call(client.clone(), "Unary", request)
+    let answer = client
+        .build()
+        .unwrap()
+        .post(url)
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("grpc-timeout", "200m")
+        .body(vec![0; 5])
+        .send()
         .await
-        .unwrap_err();
+        .unwrap();
 
-    assert_eq!(status.code(), Code::DeadlineExceeded);
+    let status = tonic::Status::from_header_map(answer.headers()).unwrap();
+    assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
     let info = status.get_details_error_info().unwrap();
     assert_eq!(info.reason, "DEADLINE_EXCEEDED");
     assert_eq!(info.metadata["timeoutMillis"], "200");

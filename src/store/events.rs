@@ -140,6 +140,32 @@ pub async fn find_payload(
     Ok(text.flatten().map(|text| text.0))
 }
 
+/// The payloads that lie beside these events, by their sequences.
+///
+/// # Errors
+///
+/// As every query.
+pub async fn payloads(
+    conn: &mut AsyncPgConnection,
+    key: &RunKey,
+    sequences: &[i64],
+) -> Result<Vec<(i64, String)>> {
+    let rows: Vec<(i64, Option<JsonText>)> = dsl::run_events
+        .filter(
+            dsl::namespace
+                .eq(key.namespace.as_str())
+                .and(dsl::run_id.eq(key.run_id.uuid())),
+        )
+        .filter(dsl::sequence.eq_any(sequences))
+        .select((dsl::sequence, dsl::payload))
+        .load(conn)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|(sequence, text)| Some((sequence, text?.0)))
+        .collect())
+}
+
 /// One event with its payload.
 ///
 /// # Errors

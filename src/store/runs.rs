@@ -1,6 +1,6 @@
 //! The projection of runs: what lists, dashboards and requests read of them.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
@@ -175,10 +175,15 @@ pub async fn list(
         );
     }
     if let Some(after) = filter.created_after {
-        query = query.filter(workflow_runs::run_id.ge(first_id_at(after)));
+        // The ids find the place, the times decide: an id knows the millisecond only.
+        query = query
+            .filter(workflow_runs::run_id.ge(first_id_at(after)))
+            .filter(workflow_runs::created_at.ge(after));
     }
     if let Some(before) = filter.created_before {
-        query = query.filter(workflow_runs::run_id.lt(first_id_at(before)));
+        query = query
+            .filter(workflow_runs::run_id.lt(first_id_at(before + TimeDelta::milliseconds(1))))
+            .filter(workflow_runs::created_at.lt(before));
     }
     if let Some(run) = filter.older_than {
         query = query.filter(workflow_runs::run_id.lt(run.uuid()));

@@ -79,11 +79,17 @@ impl Driver {
                         .to_owned(),
                     details: Map::new(),
                 };
-                let attempt = self.run.step(node).attempt();
+                let step = self.run.step(node);
+                let started_at = step
+                    .attempts
+                    .last()
+                    .map_or(now, |attempt| attempt.started_at);
+                let (path, attempt) = (self.run.path(node), step.attempt());
                 self.record(
                     StepOutcomeUnknown {
-                        path: self.run.path(node),
+                        path,
                         attempt,
+                        started_at,
                         error,
                     },
                     None,
@@ -309,10 +315,15 @@ impl Driver {
         outcome_unknown: bool,
     ) {
         let path = self.run.path(node);
+        let last = self.run.step(node).attempts.last();
+        let started_at = last
+            .filter(|last| last.number == attempt)
+            .map(|last| last.started_at);
         self.record(
             StepCancelled {
                 path,
                 attempt,
+                started_at,
                 cause,
                 outcome_unknown,
             },

@@ -76,6 +76,7 @@ impl Driver {
                         StepOutcomeUnknown {
                             path,
                             attempt: number,
+                            started_at,
                             error: failure(error),
                         },
                         None,

@@ -23,6 +23,8 @@ pub(super) enum Part {
     Edge(usize),
     /// Input schema and policy.
     Rules,
+    /// A request to start a run.
+    Start,
 }
 
 impl Part {
@@ -32,6 +34,7 @@ impl Part {
             Self::Flow | Self::Rules => "flow".to_owned(),
             Self::Node(index) => format!("flow.nodes[{index}]"),
             Self::Edge(index) => format!("flow.edges[{index}]"),
+            Self::Start => String::new(),
         };
         join(base, field)
     }
@@ -41,6 +44,7 @@ impl Part {
 pub(super) fn join(base: String, inner: &str) -> String {
     match inner.chars().next() {
         None => base,
+        Some(_) if base.is_empty() => inner.to_owned(),
         Some('[') => base + inner,
         Some(_) => base + "." + inner,
     }

@@ -1,7 +1,9 @@
 //! Names, labels and other short texts.
 
+use std::collections::BTreeMap;
+
 use super::findings::{Findings, Part, shown};
-use crate::flow::Draft;
+use crate::flow::{Draft, Violation};
 
 /// The most characters of an id.
 const ID_LENGTH: usize = 200;
@@ -51,27 +53,40 @@ pub(super) fn check(draft: &Draft, findings: &mut Findings) {
         "description",
         findings,
     );
-    if draft.labels.len() > LABELS {
-        let found = draft.labels.len();
+    check_labels(&draft.labels, Part::Flow, findings);
+}
+
+/// What is wrong with the labels of a run: they keep the same rules as a flow's.
+#[must_use]
+pub fn run_labels(labels: &BTreeMap<String, String>) -> Vec<Violation> {
+    let mut findings = Findings::default();
+    check_labels(labels, Part::Start, &mut findings);
+    findings.into_violations()
+}
+
+/// Checks the labels of a flow or a run.
+pub(super) fn check_labels(labels: &BTreeMap<String, String>, part: Part, findings: &mut Findings) {
+    if labels.len() > LABELS {
+        let found = labels.len();
         findings.add(
-            Part::Flow,
+            part,
             "labels",
             "TOO_MANY_LABELS",
             format!("there are {found} labels, the most are {LABELS}"),
         );
         return;
     }
-    for (key, value) in &draft.labels {
+    for (key, value) in labels {
         let field = format!("labels[{}]", shown(key));
         if !is_label_key(key) {
             findings.add(
-                Part::Flow,
+                part,
                 &field,
                 "INVALID_LABEL",
                 format!("the key is not 1 to {LABEL_KEY_LENGTH} characters of A-Z a-z 0-9 _ . - /"),
             );
         }
-        check_length(value, LABEL_VALUE_LENGTH, Part::Flow, &field, findings);
+        check_length(value, LABEL_VALUE_LENGTH, part, &field, findings);
     }
 }
 

@@ -1,0 +1,249 @@
+//! Events of a run, from the domain to the wire.
+
+use prost::Message;
+use serde_json::Value;
+
+use super::time::{duration_between, timestamp};
+use super::value::{self, struct_to_proto};
+use crate::flow::Effect;
+use crate::flow::graph::Graph;
+use crate::ids::StepPath;
+use crate::proto::{
+    self, FailureHandling, Payload, PayloadRef, RunCancelledEvent, RunCancellingEvent, RunEvent,
+    RunFailedEvent, RunQueuedEvent, RunResumedEvent, RunStartedEvent, RunSucceededEvent,
+    RunWaitingEvent, StepCancelledEvent, StepFailedEvent, StepOutcomeUnknownEvent,
+    StepSkippedEvent, StepStartedEvent, StepSucceededEvent, StepWaitingEvent, payload, run_event,
+};
+use crate::run::event::{Event, Failure, PayloadInfo, Recorded, RunError};
+use crate::run::state::{Handling, WaitReason};
+
+/// What the events of a run are read beside.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting<'a> {
+    /// The revision that the run executes.
+    pub revision: i32,
+    /// Its graph.
+    pub graph: &'a Graph,
+}
+
+/// Whether the payloads of events are shown, where they lie beside them, or only referred to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Show {
+    /// As JSON, as long as the message stays below the bound of an answer.
+    Payloads,
+    /// References; only the run's output is shown as JSON.
+    References,
+}
+
+/// One event as a message of less than [`super::MOST_BYTES`].
+#[must_use]
+pub fn event(recorded: &Recorded, setting: Setting<'_>, show: Show) -> RunEvent {
+    let shown = convert(
+        recorded,
+        setting,
+        show == Show::Payloads || matches!(recorded.event, Event::RunSucceeded(_)),
+    );
+    if shown.encoded_len() <= super::MOST_BYTES {
+        shown
+    } else {
+        convert(recorded, setting, false)
+    }
+}
+
+fn convert(recorded: &Recorded, setting: Setting<'_>, inline: bool) -> RunEvent {
+    let payload = |info: &PayloadInfo| payload(recorded, info, inline);
+    let event = match &recorded.event {
+        Event::RunQueued(event) => run_event::Event::RunQueued(RunQueuedEvent {
+            revision: setting.revision,
+            input: Some(payload(&event.input)),
+        }),
+        Event::RunStarted(_) => run_event::Event::RunStarted(RunStartedEvent {}),
+        Event::RunWaiting(event) => run_event::Event::RunWaiting(RunWaitingEvent {
+            reason: wait_reason(event.reason).into(),
+            wake_time: (event.reason == WaitReason::Delay).then(|| timestamp(event.until)),
+        }),
+        Event::RunResumed(_) => run_event::Event::RunResumed(RunResumedEvent {}),
+        Event::RunCancelling(event) => run_event::Event::RunCancelling(RunCancellingEvent {
+            reason: event.reason.clone(),
+            grace_end_time: Some(timestamp(event.force_at)),
+        }),
+        Event::RunSucceeded(event) => run_event::Event::RunSucceeded(RunSucceededEvent {
+            output: Some(payload(&event.output)),
+        }),
+        Event::RunFailed(event) => run_event::Event::RunFailed(RunFailedEvent {
+            error: Some(run_error(&event.error)),
+        }),
+        Event::RunCancelled(event) => run_event::Event::RunCancelled(RunCancelledEvent {
+            reason: event.reason.clone(),
+        }),
+        Event::StepStarted(event) => {
+            run_event::Event::StepStarted(started(&event.path, setting.graph))
+        }
+        Event::StepWaiting(event) => run_event::Event::StepWaiting(StepWaitingEvent {
+            reason: proto::WaitReason::Delay.into(),
+            wake_time: Some(timestamp(event.until)),
+        }),
+        Event::StepSucceeded(event) => run_event::Event::StepSucceeded(StepSucceededEvent {
+            ports: ports(&event.port),
+            output: Some(payload(&event.output)),
+            start_time: Some(timestamp(event.started_at)),
+            duration: Some(duration_between(event.started_at, recorded.at)),
+            details: details(&event.details),
+            usage: None,
+        }),
+        Event::StepFailed(event) => run_event::Event::StepFailed(StepFailedEvent {
+            error: Some(step_error(&event.error, &event.path, event.attempt)),
+            handling: handling(event.handling).into(),
+            start_time: Some(timestamp(event.started_at)),
+            duration: Some(duration_between(event.started_at, recorded.at)),
+        }),
+        Event::StepSkipped(_) => run_event::Event::StepSkipped(StepSkippedEvent {}),
+        Event::StepCancelled(event) => run_event::Event::StepCancelled(StepCancelledEvent {
+            start_time: event.started_at.map(timestamp),
+        }),
+        Event::StepOutcomeUnknown(event) => {
+            run_event::Event::StepOutcomeUnknown(StepOutcomeUnknownEvent {
+                error: Some(step_error(&event.error, &event.path, event.attempt)),
+                start_time: Some(timestamp(event.started_at)),
+            })
+        }
+    };
+    let (step_path, attempt) = match recorded.event.step() {
+        Some((path, attempt)) => (path.to_string(), number(attempt)),
+        None => (String::new(), 0),
+    };
+    RunEvent {
+        sequence: recorded.sequence,
+        time: Some(timestamp(recorded.at)),
+        node_id: node_of(&step_path).to_owned(),
+        step_path,
+        attempt,
+        event: Some(event),
+    }
+}
+
+/// The node of a step's path: its last part (`loop[3]/summarise` is a step of `summarise`).
+#[must_use]
+pub fn node_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or(path, |(_, node)| node)
+}
+
+fn started(path: &StepPath, graph: &Graph) -> StepStartedEvent {
+    let node = graph
+        .find(node_of(path.as_str()))
+        .map(|index| graph.node(index));
+    StepStartedEvent {
+        applet: node.map(|node| node.kind.to_string()).unwrap_or_default(),
+        effect: node
+            .map_or(proto::Effect::Unspecified, |node| effect(node.effect))
+            .into(),
+    }
+}
+
+/// The payload of an event: as JSON if that is wanted and it is at hand.
+fn payload(recorded: &Recorded, info: &PayloadInfo, inline: bool) -> Payload {
+    let text = recorded.payload.as_deref().filter(|_| inline);
+    let content = match text.and_then(|text| serde_json::from_str::<Value>(text).ok()) {
+        Some(json) => payload::Content::Value(value::to_proto(&json)),
+        None => payload::Content::Ref(reference(recorded.sequence, info)),
+    };
+    Payload {
+        content: Some(content),
+    }
+}
+
+/// Where to read the payload of the event of this sequence.
+#[must_use]
+pub fn reference(sequence: i64, info: &PayloadInfo) -> PayloadRef {
+    PayloadRef {
+        r#ref: format!("e{sequence}"),
+        size_bytes: i64::try_from(info.size_bytes).unwrap_or(i64::MAX),
+        sha256: info.sha256.clone(),
+    }
+}
+
+/// The sequence in a payload's reference; `None` if it is none of ours.
+#[must_use]
+pub fn sequence_of(reference: &str) -> Option<i64> {
+    reference
+        .strip_prefix('e')?
+        .parse()
+        .ok()
+        .filter(|sequence| *sequence >= 1)
+}
+
+/// What ended a run as failed.
+#[must_use]
+pub fn run_error(error: &RunError) -> proto::RunError {
+    match &error.path {
+        Some(path) => step_error(&error.failure, path, error.attempt),
+        None => failure(&error.failure),
+    }
+}
+
+/// What went wrong in a step.
+#[must_use]
+pub fn step_error(error: &Failure, path: &StepPath, attempt: u32) -> proto::RunError {
+    proto::RunError {
+        node_id: node_of(path.as_str()).to_owned(),
+        step_path: path.to_string(),
+        attempt: number(attempt),
+        ..failure(error)
+    }
+}
+
+fn failure(failure: &Failure) -> proto::RunError {
+    proto::RunError {
+        code: failure.reason.clone(),
+        message: failure.message.clone(),
+        details: details(&failure.details),
+        ..proto::RunError::default()
+    }
+}
+
+/// What an applet tells beside its output; nothing if it tells nothing.
+#[must_use]
+pub fn details(details: &serde_json::Map<String, Value>) -> Option<prost_types::Struct> {
+    (!details.is_empty()).then(|| struct_to_proto(details))
+}
+
+/// The ports that an output left by: none for the only one.
+#[must_use]
+pub fn ports(port: &str) -> Vec<String> {
+    if port.is_empty() {
+        Vec::new()
+    } else {
+        vec![port.to_owned()]
+    }
+}
+
+/// A counted thing as the wire has it.
+#[must_use]
+pub fn number(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+/// An effect's name on the wire.
+#[must_use]
+pub fn effect(effect: Effect) -> proto::Effect {
+    match effect {
+        Effect::Pure => proto::Effect::Pure,
+        Effect::Idempotent => proto::Effect::Idempotent,
+        Effect::AtMostOnce => proto::Effect::AtMostOnce,
+    }
+}
+
+/// A wait reason's name on the wire.
+#[must_use]
+pub fn wait_reason(reason: WaitReason) -> proto::WaitReason {
+    match reason {
+        WaitReason::Delay => proto::WaitReason::Delay,
+        WaitReason::OutcomeUnknown => proto::WaitReason::OutcomeUnknown,
+    }
+}
+
+fn handling(handling: Handling) -> FailureHandling {
+    match handling {
+        Handling::FailRun => FailureHandling::FailRun,
+    }
+}

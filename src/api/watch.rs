@@ -1,0 +1,326 @@
+//! `WatchRun`: first what the store has, then what the hub brings, joined by sequence.
+//!
+//! Each watch is a task that reads, and a short queue to its client. A client that is slow fills its queue; the task
+//! then waits, misses signals of the hub, sees that by the sequence, and reads from the store at the client's own
+//! speed. Nothing durable is lost, and nobody else is held up.
+
+mod cursor;
+mod departure;
+mod outlet;
+mod stream;
+
+use std::sync::Arc;
+
+use chrono::Utc;
+use prost::Message as _;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Api;
+use super::convert::event::{Setting, Show, event};
+use super::convert::{MOST_BYTES, run, time};
+use super::status::{Error, Result};
+use crate::flow::graph::Graph;
+use crate::hub::{Signal, Subscription};
+use crate::ids::RunKey;
+use crate::proto::watch_run_response::Message;
+use crate::proto::{
+    CaughtUp, Heartbeat, RunSnapshot, StreamEnd, StreamEndReason, WatchRunResponse,
+};
+use crate::run::event::{Event, Recorded};
+use crate::store::events::{self, Payloads};
+use crate::store::runs::RunRow;
+use cursor::{Admitted, Cursor};
+use outlet::{Outlet, Unsent, outlet};
+
+pub use departure::Departure;
+pub use stream::{ExecuteStream, WatchStream};
+
+/// How many events are read from the store at once.
+const PAGE: i64 = 200;
+
+/// What a watch is to show.
+#[derive(Debug)]
+pub struct Options {
+    /// Only events after this sequence.
+    pub after: i64,
+    /// The state of the run and its steps first.
+    pub include_snapshot: bool,
+    /// Payloads inside events.
+    pub include_payloads: bool,
+    /// Cancels the run if the client leaves before it ends.
+    pub departure: Option<Departure>,
+    /// Whether the place at the hub was taken before the first event.
+    pub from_birth: bool,
+}
+
+/// Why a watch ends before its run does.
+enum Stop {
+    /// The client has left.
+    Left,
+    /// The client is told why.
+    Because(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Because(error)
+    }
+}
+
+struct Watch {
+    api: Api,
+    key: RunKey,
+    row: RunRow,
+    graph: Arc<Graph>,
+    options: Options,
+    subscription: Subscription,
+    cursor: Cursor,
+    outlet: Outlet<WatchRunResponse>,
+    draining: CancellationToken,
+}
+
+impl Api {
+    /// Begins a watch of a run whose row was read after the place at the hub was taken.
+    pub(super) async fn watch(
+        &self,
+        key: RunKey,
+        row: RunRow,
+        subscription: Subscription,
+        options: Options,
+    ) -> Result<WatchStream> {
+        let graph = self
+            .engine
+            .graph(&key.namespace, row.flow_key, row.revision)
+            .await?;
+        let (outlet, messages) = outlet(self.settings.slow_watcher);
+        let watch = Watch {
+            api: self.clone(),
+            key,
+            row,
+            graph,
+            cursor: Cursor::after(options.after),
+            options,
+            subscription,
+            outlet,
+            draining: self.engine.draining(),
+        };
+        self.engine.watches().spawn(watch.run());
+        Ok(messages)
+    }
+}
+
+impl Watch {
+    /// Watches to the end.
+    async fn run(mut self) {
+        let stop = self.follow().await;
+        let left = matches!(stop, Err(Stop::Left));
+        if let Some(departure) = self.options.departure.take()
+            && !left
+        {
+            departure.stays();
+        }
+        if let Err(Stop::Because(error)) = stop {
+            self.outlet.fail(error.into());
+        }
+    }
+
+    async fn follow(&mut self) -> Result<(), Stop> {
+        if self.options.include_snapshot {
+            let snapshot = self.snapshot().await?;
+            self.send(Message::Snapshot(snapshot)).await?;
+        }
+        // From birth on nothing has happened yet that the hub does not bring.
+        let ended = !self.options.from_birth && self.replay().await?;
+        let is_final = self.row.state.is_final();
+        let polling = !is_final && !self.api.engine.drives(&self.key);
+        self.send(Message::CaughtUp(CaughtUp {
+            sequence: self.cursor.last(),
+            polling,
+        }))
+        .await?;
+        if ended || (is_final && self.cursor.last() >= self.row.last_sequence) {
+            return self.finish().await;
+        }
+        if !self.options.from_birth && self.cursor.last() < self.row.last_sequence {
+            // Its events are gone, so it should be gone too.
+            self.api.engine.row(&self.key).await.map_err(Error::from)?;
+            let problem = format!("run {} has fewer events than its row says", self.key);
+            return Err(Error::from(crate::store::Error::Corrupt(problem)).into());
+        }
+        self.live().await
+    }
+
+    /// Sends what the hub brings until the run has ended.
+    async fn live(&mut self) -> Result<(), Stop> {
+        let heartbeat = self.api.settings.heartbeat;
+        loop {
+            let silent_until = Instant::now() + heartbeat;
+            let ended = tokio::select! {
+                signal = self.subscription.next() => self.take_in(signal).await?,
+                () = tokio::time::sleep_until(silent_until) => {
+                    let time = Some(time::timestamp(Utc::now()));
+                    self.send(Message::Heartbeat(Heartbeat { time })).await?;
+                    false
+                }
+                () = self.draining.cancelled() => return self.drain(),
+                () = self.outlet.closed() => return Err(Stop::Left),
+            };
+            if ended {
+                return self.finish().await;
+            }
+        }
+    }
+
+    /// Sends what a signal brings; says whether the run has ended.
+    async fn take_in(&mut self, signal: Signal) -> Result<bool, Stop> {
+        match signal {
+            Signal::Events(batch) => match self.cursor.admit(&batch) {
+                Admitted::Next(from) => self.send_events(&batch[from..]).await,
+                Admitted::Old => Ok(false),
+                Admitted::Gap => self.replay().await,
+            },
+            Signal::Behind(reached) if reached <= self.cursor.last() => Ok(false),
+            Signal::Behind(_) | Signal::Missed => self.replay().await,
+        }
+    }
+
+    /// Sends what the store has beyond the cursor; says whether the run has ended.
+    async fn replay(&mut self) -> Result<bool, Stop> {
+        let payloads = if self.options.include_payloads {
+            Payloads::Read
+        } else {
+            Payloads::Left
+        };
+        loop {
+            let page = async {
+                let mut conn = self.api.engine.store().conn().await?;
+                events::page(&mut conn, &self.key, self.cursor.last(), PAGE, payloads).await
+            };
+            let page = page.await.map_err(Error::from)?;
+            if page.is_empty() {
+                return Ok(false);
+            }
+            if self.send_events(&page).await? {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Sends events that follow the cursor; says whether the run has ended with them.
+    async fn send_events(&mut self, events: &[Recorded]) -> Result<bool, Stop> {
+        for recorded in events {
+            let completed = self.api.with_output(&self.key, recorded).await?;
+            let recorded = completed.as_ref().unwrap_or(recorded);
+            let show = if self.options.include_payloads {
+                Show::Payloads
+            } else {
+                Show::References
+            };
+            let setting = Setting {
+                revision: self.row.revision,
+                graph: &self.graph,
+            };
+            let message = Message::Event(event(recorded, setting, show));
+            self.send_at(recorded.sequence, message).await?;
+            self.cursor.advance(recorded.sequence);
+            if recorded.event.is_final() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn snapshot(&self) -> Result<RunSnapshot> {
+        let view = self.api.engine.view(&self.key).await?;
+        let (message, steps) = run::full(&view);
+        let mut room = MOST_BYTES.saturating_sub(message.encoded_len());
+        let mut fitting = Vec::with_capacity(steps.len());
+        for step in steps {
+            let Some(left) = room.checked_sub(step.encoded_len() + 16) else {
+                break;
+            };
+            room = left;
+            fitting.push(step);
+        }
+        Ok(RunSnapshot {
+            run: Some(message),
+            steps: fitting,
+        })
+    }
+
+    async fn finish(&self) -> Result<(), Stop> {
+        self.send(Message::End(StreamEnd {
+            reason: StreamEndReason::Finished.into(),
+        }))
+        .await
+    }
+
+    /// Tells the client to go on elsewhere.
+    fn drain(&self) -> Result<(), Stop> {
+        let message = Some(Message::End(StreamEnd {
+            reason: StreamEndReason::Draining.into(),
+        }));
+        // Where there is no room for it the status behind says the same.
+        self.outlet
+            .try_send(WatchRunResponse {
+                sequence: self.cursor.last(),
+                message,
+            })
+            .ok();
+        Err(Error::Draining {
+            sequence: self.cursor.last(),
+        }
+        .into())
+    }
+
+    async fn send(&self, message: Message) -> Result<(), Stop> {
+        self.send_at(self.cursor.last(), message).await
+    }
+
+    /// Sends one message, for which a slow client has its time.
+    async fn send_at(&self, sequence: i64, message: Message) -> Result<(), Stop> {
+        let message = WatchRunResponse {
+            sequence,
+            message: Some(message),
+        };
+        tokio::select! {
+            biased;
+            sent = self.outlet.send(message) => sent.map_err(|unsent| match unsent {
+                Unsent::Gone => Stop::Left,
+                Unsent::TooSlow => Error::WatcherTooSlow {
+                    seconds: self.api.settings.slow_watcher.as_secs(),
+                    sequence: self.cursor.last(),
+                }
+                .into(),
+            }),
+            () = self.draining.cancelled() => self.drain(),
+        }
+    }
+}
+
+impl Api {
+    /// The event that ends a run, with its output, which is shown in any case if a message can hold it; `None` for one
+    /// that has all it needs.
+    pub(super) async fn with_output(
+        &self,
+        key: &RunKey,
+        recorded: &Recorded,
+    ) -> Result<Option<Recorded>> {
+        match &recorded.event {
+            Event::RunSucceeded(event)
+                if recorded.payload.is_none() && event.output.size_bytes < MOST_BYTES as u64 =>
+            {
+                let text = self
+                    .engine
+                    .payload(key, recorded.sequence, &event.output)
+                    .await?;
+                Ok(Some(Recorded {
+                    payload: Some(text),
+                    ..recorded.clone()
+                }))
+            }
+            _ => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The program is killed in the middle of its work and started again: what was durable goes on, and nothing is done
+//! twice but what its effect class allows.
+
+mod effects;
+mod stopping;
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use synapps::proto::run_event::Event;
+use synapps::proto::{Flow, RunEvent, RunState};
+use tokio::task::JoinSet;
+
+use crate::support::binary::Binary;
+use crate::support::bounded;
+use crate::support::calls::{Calls, assert_gapless};
+use crate::support::flows::{chain, flow_with_ends};
+use crate::support::http_bin::HttpBin;
+
+const RUNS: usize = 50;
+
+/// The lease of servers of the tests.
+const LEASE: Duration = Duration::from_secs(2);
+
+/// Orders something once, then asks, waits and computes on three ways at once.
+fn order(bin: &HttpBin) -> Flow {
+    let url = |path: &str| bin.url(&format!("/{path}/{{{{ input.n }}}}"));
+    flow_with_ends("order")
+        .node(
+            "pay",
+            "http_request",
+            json!({ "method": "POST", "url": url("pay") }),
+        )
+        .node("stock", "http_request", json!({ "url": url("stock") }))
+        .node("soon", "delay", json!({ "seconds": 1 }))
+        .node(
+            "text",
+            "transform",
+            json!({ "operation": "template", "template": "order {{ input.n }}" }),
+        )
+        .node("all", "merge", json!({ "strategy": "object" }))
+        .node(
+            "tell",
+            "http_request",
+            json!({ "method": "PUT", "url": url("tell") }),
+        )
+        .edge("start", "pay")
+        .edge("pay", "stock")
+        .edge("pay", "soon")
+        .edge("pay", "text")
+        .edge("stock", "all")
+        .edge("soon", "all")
+        .edge("text", "all")
+        .edge("all", "tell")
+        .edge("tell", "end")
+        .build()
+}
+
+/// Starts runs with the inputs `{"n": 0}`, `{"n": 1}` …
+async fn start_many(calls: &Calls, flow_id: &str, count: usize) -> Vec<String> {
+    let mut starts = JoinSet::new();
+    for n in 0..count {
+        let (calls, flow_id) = (calls.clone(), flow_id.to_owned());
+        starts.spawn(async move { (n, calls.start(&flow_id, &json!({ "n": n })).await) });
+    }
+    let mut runs = starts.join_all().await;
+    runs.sort();
+    runs.into_iter().map(|(_, run)| run).collect()
+}
+
+/// Waits until all runs have ended, and asserts that they succeeded.
+async fn all_succeed(calls: &Calls, runs: &[String]) {
+    let mut ends = JoinSet::new();
+    for run in runs {
+        let (calls, run) = (calls.clone(), run.clone());
+        ends.spawn(async move { calls.finished_run(&run).await });
+    }
+    for run in ends.join_all().await {
+        assert_eq!(run.state(), RunState::Succeeded, "{run:?}");
+        assert_eq!(run.progress, run.total_steps, "{run:?}");
+    }
+}
+
+/// Asserts that a history has no gap and says of each step at most once that it succeeded.
+fn assert_sound(events: &[RunEvent]) {
+    assert_gapless(events);
+    let mut succeeded: BTreeMap<&str, usize> = BTreeMap::new();
+    for event in events {
+        if let Some(Event::StepSucceeded(_)) = event.event {
+            *succeeded.entry(&event.step_path).or_default() += 1;
+        }
+    }
+    assert!(succeeded.values().all(|times| *times == 1), "{succeeded:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_runs_in_the_middle_of_their_work_all_succeed_after_a_kill() {
+    let bin = HttpBin::start().await;
+    let held: Vec<_> = (0..RUNS)
+        .map(|n| bin.hold(&format!("/stock/{n}")))
+        .collect();
+    let mut binary = Binary::start(&[]).await;
+    binary.save(order(&bin)).await;
+    let runs = start_many(&binary, "order", RUNS).await;
+    for n in 0..RUNS {
+        bin.requested(&format!("/stock/{n}"), 1).await;
+    }
+
+    binary.kill().await;
+    drop(held);
+    let killed = Instant::now();
+    let limit = LEASE + Duration::from_secs(5);
+    let again = async {
+        let binary = binary.restart().await;
+        all_succeed(&binary, &runs).await;
+        binary
+    };
+    let binary = bounded(limit, "the end of all runs", again).await;
+    eprintln!("all runs had ended {:?} after the kill", killed.elapsed());
+
+    for (n, run) in runs.iter().enumerate() {
+        assert_sound(&binary.events_after(run, 0).await);
+        let paid = bin.count(&format!("/pay/{n}"));
+        assert_eq!(paid, 1, "run {n} paid {paid} times");
+    }
+    let mut keys: HashMap<String, Vec<String>> = HashMap::new();
+    for request in bin.seen() {
+        keys.entry(request.path)
+            .or_default()
+            .push(request.idempotency_key);
+    }
+    for (path, keys) in keys {
+        assert!(
+            keys.iter().all(|key| !key.is_empty() && *key == keys[0]),
+            "{path}: {keys:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_outlast_one_kill_after_the_other() {
+    let bin = HttpBin::start().await;
+    let steps: Vec<(String, serde_json::Value)> = (0..6)
+        .map(|at| {
+            (
+                format!("get{at}"),
+                json!({ "url": bin.url(&format!("/get{at}/{{{{ input.n }}}}")) }),
+            )
+        })
+        .collect();
+    let nodes: Vec<_> = steps
+        .iter()
+        .map(|(id, config)| (id.as_str(), "http_request", config.clone()))
+        .collect();
+    let mut binary = Binary::start(&[]).await;
+    binary.save(chain("chain", &nodes)).await;
+
+    let runs = start_many(&binary, "chain", 10).await;
+    for requests in [5, 25, 45] {
+        bin.requested_in_all(requests).await;
+        binary.kill().await;
+        binary = binary.restart().await;
+    }
+
+    all_succeed(&binary, &runs).await;
+    for run in &runs {
+        assert_sound(&binary.events_after(run, 0).await);
+    }
+    let seen = bin.seen().len();
+    assert!(seen >= 60, "each of 60 requests was sent: {seen}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_that_ends_while_nobody_is_there_is_over_at_the_next_start() {
+    let mut binary = Binary::start(&[]).await;
+    let flow = chain("wait", &[("wait", "delay", json!({ "seconds": 6 }))]);
+    let run = binary.save_and_start(flow, &json!({ "kept": true })).await;
+    binary.run_in_state(&run, RunState::Waiting).await;
+
+    binary.kill().await;
+    let sql = binary.database().sql().await;
+    let due = "SELECT coalesce(bool_and(wake_at <= now()), false) FROM workflow_runs";
+    let wait = async { while !sql.query_one(due, &[]).await.unwrap().get::<_, bool>(0) {} };
+    crate::support::within("the time to wake up", wait).await;
+    let binary = binary.restart().await;
+
+    let run = binary.finished_run(&run).await;
+    assert_eq!(run.state(), RunState::Succeeded, "{run:?}");
+    assert_eq!(
+        crate::support::wire::json(run.output.as_ref()),
+        json!({ "kept": true })
+    );
+    assert_sound(&binary.events_after(&run.run_id, 0).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_nobody_was_told_of_is_durable_before_its_answer_and_goes_on() {
+    let bin = HttpBin::start().await;
+    let held = bin.hold("/slow");
+    let mut binary = Binary::start(&[]).await;
+    let flow = chain(
+        "slow",
+        &[("slow", "http_request", json!({ "url": bin.url("/slow") }))],
+    );
+    let run = binary.save_and_start(flow, &json!({})).await;
+
+    binary.kill().await;
+    let binary = binary.restart().await;
+
+    let listed = binary.get(&run).await;
+    assert_eq!(listed.run_id, run);
+    held.release();
+    all_succeed(&binary, &[run]).await;
+}

@@ -1,0 +1,17 @@
+//! The service as callers and operators meet it: the real server, a real channel, a real Postgres.
+//!
+//! One private cluster serves a run of these tests, and each test has a database of its own in it. Tests wait for
+//! states, never for time; [`support::within`] only bounds how long a broken one takes.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may say so by panicking"
+)]
+
+mod command_line;
+mod crash;
+mod idle;
+mod journal;
+mod migrations;
+mod ownership;
+mod support;
