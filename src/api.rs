@@ -4,12 +4,13 @@
 //! [`status`] the only place where an error becomes a gRPC code.
 
 pub mod applets;
+pub mod checks;
 pub mod convert;
 pub mod flows;
 pub mod page;
+pub mod runs;
 pub mod status;
-// runs
-// watch
+pub mod watch;
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::flow::validate::Limits;
 use crate::ids::Namespace;
 use crate::proto::applet_service_server::AppletServiceServer;
 use crate::proto::flow_service_server::FlowServiceServer;
+use crate::proto::run_service_server::RunServiceServer;
 
 /// The largest message that is taken or given, in bytes: 4 MiB, which is what most gRPC clients take too.
 pub const MAX_MESSAGE_BYTES: usize = 4 << 20;
@@ -89,5 +91,6 @@ pub fn routes(engine: Engine, settings: Settings) -> Routes {
     let api = Api { engine, settings };
     Routes::default()
         .add_service(service!(FlowServiceServer, api.clone()))
+        .add_service(service!(RunServiceServer, api.clone()))
         .add_service(service!(AppletServiceServer, api))
 }

@@ -284,8 +284,14 @@ impl Engine {
             );
         }
         self.inner.watches.close();
-        if tokio::time::timeout(Duration::from_secs(1), self.inner.watches.wait()).await.is_err() {
-            warn!(watches.open = self.inner.watches.len(), "watches are cut off");
+        if tokio::time::timeout(Duration::from_secs(1), self.inner.watches.wait())
+            .await
+            .is_err()
+        {
+            warn!(
+                watches.open = self.inner.watches.len(),
+                "watches are cut off"
+            );
         }
         self.inner.abandon.cancel();
         self.inner.loops.close();

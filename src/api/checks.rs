@@ -15,12 +15,23 @@ impl Checks {
     /// The value if it is right; otherwise notes what is wrong and goes on with any value, which [`Checks::finish`] then
     /// keeps from being used.
     pub fn take<T: Default>(&mut self, checked: Result<T, Violation>) -> T {
-        checked.map_err(|violation| self.violations.push(violation)).unwrap_or_default()
+        checked
+            .map_err(|violation| self.violations.push(violation))
+            .unwrap_or_default()
     }
 
     /// Notes what is wrong with a field.
-    pub fn add(&mut self, field: impl Into<String>, reason: &'static str, description: impl Into<String>) {
-        self.violations.push(Violation { field: field.into(), reason, description: description.into() });
+    pub fn add(
+        &mut self,
+        field: impl Into<String>,
+        reason: &'static str,
+        description: impl Into<String>,
+    ) {
+        self.violations.push(Violation {
+            field: field.into(),
+            reason,
+            description: description.into(),
+        });
     }
 
     /// Notes more of it.
@@ -53,6 +64,10 @@ impl Checks {
     ///
     /// [`Error::Invalid`] with all that was noted.
     pub fn finish(self) -> Result<()> {
-        if self.violations.is_empty() { Ok(()) } else { Err(Error::Invalid(self.violations)) }
+        if self.violations.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Invalid(self.violations))
+        }
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! What comes in is taken as far as it can be represented; what is allowed is decided elsewhere.
 
+pub mod event;
 pub mod flow;
 pub mod labels;
+pub mod run;
 pub mod time;
 pub mod value;
 

@@ -82,6 +82,15 @@ pub fn cursor(
         .map_err(|_| malformed())
 }
 
+/// A cursor as the list needs it.
+///
+/// # Errors
+///
+/// `INVALID_PAGE_TOKEN` if it is not of that form.
+pub fn parse<T: std::str::FromStr>(cursor: &str) -> Result<T, Violation> {
+    cursor.parse().map_err(|_| malformed())
+}
+
 /// What is said of a token that is none of ours, also where its cursor cannot be read.
 #[must_use]
 pub fn malformed() -> Violation {

@@ -18,13 +18,13 @@ use super::status::{Error, Result};
 use super::watch::{self, Departure, ExecuteStream, WatchStream};
 use crate::engine::{self, Start, Started};
 use crate::hub::{Signal, Subscription};
-use crate::ids::{RunId, RunKey};
+use crate::ids::{Namespace, RunId, RunKey};
 use crate::proto::run_service_server::RunService;
 use crate::proto::{
-    CancelRunRequest, CancelRunResponse, DeleteRunRequest, DeleteRunResponse, ExecuteRunRequest, GetRunRequest,
-    GetRunResponse, ListRunEventsRequest, ListRunEventsResponse, ListRunsRequest, ListRunsResponse, ListStepsRequest,
-    ListStepsResponse, ReadPayloadRequest, RunStarted, StartRunRequest, StartRunResponse, WaitRunRequest,
-    WaitRunResponse, WatchRunRequest,
+    CancelRunRequest, CancelRunResponse, DeleteRunRequest, DeleteRunResponse, ExecuteRunRequest,
+    GetRunRequest, GetRunResponse, ListRunEventsRequest, ListRunEventsResponse, ListRunsRequest,
+    ListRunsResponse, ListStepsRequest, ListStepsResponse, ReadPayloadRequest, RunStarted,
+    StartRunRequest, StartRunResponse, WaitRunRequest, WaitRunResponse, WatchRunRequest,
 };
 use crate::store::runs::{self as rows, Deleted, RunRow};
 use show::Wanted;
@@ -43,13 +43,13 @@ const LONGEST_GRACE: Duration = Duration::from_mins(10);
 const REASON_LENGTH: usize = 1_000;
 
 impl Api {
-    /// A run of the caller's namespace.
-    pub(super) fn run_key(&self, run_id: Uuid) -> RunKey {
-        RunKey { namespace: self.namespace(), run_id: RunId::new(run_id) }
-    }
-
     /// Waits until the run is final or the time is up.
-    async fn wait(&self, key: &RunKey, mut subscription: Subscription, until: Instant) -> Result<()> {
+    async fn wait(
+        &self,
+        key: &RunKey,
+        mut subscription: Subscription,
+        until: Instant,
+    ) -> Result<()> {
         let draining = self.engine.draining();
         loop {
             let row = self.engine.row(key).await?;
@@ -64,7 +64,11 @@ impl Api {
         }
     }
 
-    async fn cancel(&self, request: CancelRunRequest) -> Result<CancelRunResponse> {
+    async fn cancel(
+        &self,
+        namespace: Namespace,
+        request: CancelRunRequest,
+    ) -> Result<CancelRunResponse> {
         let mut checks = Checks::default();
         let run_id = checks.run_id(&request.run_id);
         let length = request.reason.chars().count();
@@ -73,11 +77,21 @@ impl Api {
             checks.add("reason", "TOO_LONG", description);
         }
         if request.reason.contains('\0') {
-            checks.add("reason", "NUL_CHARACTER", "holds the character U+0000, which cannot be stored");
+            checks.add(
+                "reason",
+                "NUL_CHARACTER",
+                "holds the character U+0000, which cannot be stored",
+            );
         }
-        let grace = duration(request.grace.as_ref(), "grace", GRACE, LONGEST_GRACE, &mut checks);
+        let grace = duration(
+            request.grace.as_ref(),
+            "grace",
+            GRACE,
+            LONGEST_GRACE,
+            &mut checks,
+        );
         checks.finish()?;
-        let key = self.run_key(run_id);
+        let key = run_key(namespace, run_id);
         let state = self.engine.cancel(&key, request.reason, grace).await?;
         let mut run = self.show(&key, Wanted::Basic).await?;
         if !is_final(run.state) {
@@ -87,27 +101,39 @@ impl Api {
         Ok(CancelRunResponse { run: Some(run) })
     }
 
-    async fn delete(&self, request: &DeleteRunRequest) -> Result<DeleteRunResponse> {
+    async fn delete(
+        &self,
+        namespace: Namespace,
+        request: &DeleteRunRequest,
+    ) -> Result<DeleteRunResponse> {
         let mut checks = Checks::default();
         let run_id = checks.run_id(&request.run_id);
         checks.finish()?;
-        let key = self.run_key(run_id);
+        let key = run_key(namespace, run_id);
         let mut conn = self.engine.store().conn().await?;
         match rows::delete(&mut conn, &key).await? {
             Deleted::Yes => Ok(DeleteRunResponse {}),
-            Deleted::Open(state) => Err(Error::RunNotDone { id: key.run_id, state }),
+            Deleted::Open(state) => Err(Error::RunNotDone {
+                id: key.run_id,
+                state,
+            }),
             Deleted::Absent => Err(engine::Error::RunNotFound(key.run_id).into()),
         }
     }
 
-    async fn execute(&self, mut request: ExecuteRunRequest) -> Result<ExecuteStream> {
+    async fn execute(
+        &self,
+        namespace: Namespace,
+        mut request: ExecuteRunRequest,
+    ) -> Result<ExecuteStream> {
         let mut checks = Checks::default();
         let after = checks.after_sequence(request.after_sequence);
         if after > 0 && request.request_id.is_empty() {
-            let description = format!("is {after}, but without a request_id the run is new and has no events");
+            let description =
+                format!("is {after}, but without a request_id the run is new and has no events");
             checks.add("after_sequence", "OUT_OF_BOUNDS", description);
         }
-        let start = self.start(start::start_of(&mut request), checks)?;
+        let start = self.start(namespace, start::start_of(&mut request), checks)?;
         let (started, departure) = self.begin(start, request.cancel_on_disconnect).await?;
         let row = self.engine.row(&started.key).await?;
         check_within(&row, after)?;
@@ -120,34 +146,54 @@ impl Api {
         };
         let subscription = match started.subscription {
             Some(subscription) => subscription,
-            None => self.engine.hub().subscribe(&started.key).map_err(engine::Error::from)?,
+            None => self
+                .engine
+                .hub()
+                .subscribe(&started.key)
+                .map_err(engine::Error::from)?,
         };
-        let first = RunStarted { run: Some(convert::run::basic(&row)), started: started.started };
+        let first = RunStarted {
+            run: Some(convert::run::basic(&row)),
+            started: started.started,
+        };
         let watch = self.watch(started.key, row, subscription, options).await?;
         Ok(ExecuteStream::new(first, watch))
     }
 
     /// Starts a run in a task of its own: a client that leaves meanwhile has started it all the same, and has it
     /// cancelled if it wants that.
-    async fn begin(&self, start: Start, cancel_on_disconnect: bool) -> Result<(Started, Option<Departure>)> {
+    async fn begin(
+        &self,
+        start: Start,
+        cancel_on_disconnect: bool,
+    ) -> Result<(Started, Option<Departure>)> {
         let engine = self.engine.clone();
         let starting = self.engine.watches().spawn(async move {
             let started = engine.start(start, true).await?;
-            let departure = cancel_on_disconnect.then(|| Departure::of(engine, started.key.clone()));
+            let departure =
+                cancel_on_disconnect.then(|| Departure::of(engine, started.key.clone()));
             Ok::<_, Error>((started, departure))
         });
         // Where this future is dropped, the task's result is too, and with it the departure.
         starting.await.map_err(|_| engine::Error::Draining)?
     }
 
-    async fn watch_run_from(&self, request: &WatchRunRequest) -> Result<WatchStream> {
+    async fn watch_run_from(
+        &self,
+        namespace: Namespace,
+        request: &WatchRunRequest,
+    ) -> Result<WatchStream> {
         let mut checks = Checks::default();
         let run_id = checks.run_id(&request.run_id);
         let after = checks.after_sequence(request.after_sequence);
         checks.finish()?;
-        let key = self.run_key(run_id);
+        let key = run_key(namespace, run_id);
         // A place at the hub first: what is committed after the row was read is signalled.
-        let subscription = self.engine.hub().subscribe(&key).map_err(engine::Error::from)?;
+        let subscription = self
+            .engine
+            .hub()
+            .subscribe(&key)
+            .map_err(engine::Error::from)?;
         let row = self.engine.row(&key).await?;
         check_within(&row, after)?;
         let options = watch::Options {
@@ -158,6 +204,14 @@ impl Api {
             from_birth: false,
         };
         self.watch(key, row, subscription, options).await
+    }
+}
+
+/// A run of the caller's namespace.
+fn run_key(namespace: Namespace, run_id: Uuid) -> RunKey {
+    RunKey {
+        namespace,
+        run_id: RunId::new(run_id),
     }
 }
 
@@ -183,7 +237,11 @@ fn is_final(state: i32) -> bool {
 /// A sequence that the run has not reached is refused.
 fn check_within(row: &RunRow, after: i64) -> Result<()> {
     if after > row.last_sequence {
-        return Err(Error::SequenceBeyondEnd { id: row.run_id, asked: after, last: row.last_sequence });
+        return Err(Error::SequenceBeyondEnd {
+            id: row.run_id,
+            asked: after,
+            last: row.last_sequence,
+        });
     }
     Ok(())
 }
@@ -196,9 +254,19 @@ fn duration(
     longest: Duration,
     checks: &mut Checks,
 ) -> Duration {
-    let given = checks.take(given.map(|given| time::from_duration(given, field)).transpose()).unwrap_or(absent);
+    let given = checks
+        .take(
+            given
+                .map(|given| time::from_duration(given, field))
+                .transpose(),
+        )
+        .unwrap_or(absent);
     if given > longest {
-        let description = format!("is {} s, the most are {} s", given.as_secs_f64(), longest.as_secs());
+        let description = format!(
+            "is {} s, the most are {} s",
+            given.as_secs_f64(),
+            longest.as_secs()
+        );
         checks.add(field, "OUT_OF_BOUNDS", description);
     }
     given
@@ -226,73 +294,151 @@ impl RunService for Api {
     type WatchRunStream = WatchStream;
     type ReadPayloadStream = payload::Pieces;
 
-    async fn start_run(&self, request: Request<StartRunRequest>) -> Result<Response<StartRunResponse>, Status> {
-        let start = self.start(request.into_inner(), Checks::default())?;
+    async fn start_run(
+        &self,
+        request: Request<StartRunRequest>,
+    ) -> Result<Response<StartRunResponse>, Status> {
+        let start = self.start(
+            self.namespace(&request),
+            request.into_inner(),
+            Checks::default(),
+        )?;
         let started = self.engine.start(start, false).await.map_err(Error::from)?;
         let run = Some(self.show(&started.key, Wanted::Basic).await?);
-        Ok(Response::new(StartRunResponse { run, started: started.started }))
+        Ok(Response::new(StartRunResponse {
+            run,
+            started: started.started,
+        }))
     }
 
-    async fn execute_run(&self, request: Request<ExecuteRunRequest>) -> Result<Response<ExecuteStream>, Status> {
-        Ok(Response::new(self.execute(request.into_inner()).await?))
+    async fn execute_run(
+        &self,
+        request: Request<ExecuteRunRequest>,
+    ) -> Result<Response<ExecuteStream>, Status> {
+        Ok(Response::new(
+            self.execute(self.namespace(&request), request.into_inner())
+                .await?,
+        ))
     }
 
-    async fn get_run(&self, request: Request<GetRunRequest>) -> Result<Response<GetRunResponse>, Status> {
+    async fn get_run(
+        &self,
+        request: Request<GetRunRequest>,
+    ) -> Result<Response<GetRunResponse>, Status> {
+        let namespace = self.namespace(&request);
         let request = request.into_inner();
         let mut checks = Checks::default();
         let run_id = checks.run_id(&request.run_id);
         let wanted = checks.take(Wanted::from_proto(request.view));
         checks.finish()?;
-        let run = Some(self.show(&self.run_key(run_id), wanted).await?);
+        let run = Some(self.show(&run_key(namespace, run_id), wanted).await?);
         Ok(Response::new(GetRunResponse { run }))
     }
 
-    async fn list_runs(&self, request: Request<ListRunsRequest>) -> Result<Response<ListRunsResponse>, Status> {
-        Ok(Response::new(self.list_runs_page(request.into_inner()).await?))
+    async fn list_runs(
+        &self,
+        request: Request<ListRunsRequest>,
+    ) -> Result<Response<ListRunsResponse>, Status> {
+        Ok(Response::new(
+            self.list_runs_page(self.namespace(&request), request.into_inner())
+                .await?,
+        ))
     }
 
-    async fn wait_run(&self, request: Request<WaitRunRequest>) -> Result<Response<WaitRunResponse>, Status> {
-        let deadline = callers_timeout(request.metadata()).map(|timeout| timeout.saturating_sub(BEFORE_DEADLINE));
+    async fn wait_run(
+        &self,
+        request: Request<WaitRunRequest>,
+    ) -> Result<Response<WaitRunResponse>, Status> {
+        let deadline = callers_timeout(request.metadata())
+            .map(|timeout| timeout.saturating_sub(BEFORE_DEADLINE));
+        let namespace = self.namespace(&request);
         let request = request.into_inner();
         let mut checks = Checks::default();
         let run_id = checks.run_id(&request.run_id);
         let wanted = checks.take(Wanted::from_proto(request.view));
-        let timeout = duration(request.timeout.as_ref(), "timeout", WAIT, LONGEST_WAIT, &mut checks);
+        let timeout = duration(
+            request.timeout.as_ref(),
+            "timeout",
+            WAIT,
+            LONGEST_WAIT,
+            &mut checks,
+        );
         checks.finish()?;
-        let key = self.run_key(run_id);
+        let key = run_key(namespace, run_id);
         let until = Instant::now() + deadline.map_or(timeout, |deadline| deadline.min(timeout));
-        let subscription = self.engine.hub().subscribe(&key).map_err(engine::Error::from).map_err(Error::from)?;
+        let subscription = self
+            .engine
+            .hub()
+            .subscribe(&key)
+            .map_err(engine::Error::from)
+            .map_err(Error::from)?;
         self.wait(&key, subscription, until).await?;
         let run = self.show(&key, wanted).await?;
         let done = is_final(run.state);
-        Ok(Response::new(WaitRunResponse { run: Some(run), done }))
+        Ok(Response::new(WaitRunResponse {
+            run: Some(run),
+            done,
+        }))
     }
 
-    async fn watch_run(&self, request: Request<WatchRunRequest>) -> Result<Response<WatchStream>, Status> {
-        Ok(Response::new(self.watch_run_from(request.get_ref()).await?))
+    async fn watch_run(
+        &self,
+        request: Request<WatchRunRequest>,
+    ) -> Result<Response<WatchStream>, Status> {
+        Ok(Response::new(
+            self.watch_run_from(self.namespace(&request), request.get_ref())
+                .await?,
+        ))
     }
 
     async fn list_run_events(
         &self,
         request: Request<ListRunEventsRequest>,
     ) -> Result<Response<ListRunEventsResponse>, Status> {
-        Ok(Response::new(self.list_run_events_page(request.into_inner()).await?))
+        Ok(Response::new(
+            self.list_run_events_page(self.namespace(&request), request.into_inner())
+                .await?,
+        ))
     }
 
-    async fn list_steps(&self, request: Request<ListStepsRequest>) -> Result<Response<ListStepsResponse>, Status> {
-        Ok(Response::new(self.list_steps_page(request.into_inner()).await?))
+    async fn list_steps(
+        &self,
+        request: Request<ListStepsRequest>,
+    ) -> Result<Response<ListStepsResponse>, Status> {
+        Ok(Response::new(
+            self.list_steps_page(self.namespace(&request), request.into_inner())
+                .await?,
+        ))
     }
 
-    async fn read_payload(&self, request: Request<ReadPayloadRequest>) -> Result<Response<payload::Pieces>, Status> {
-        Ok(Response::new(self.read_payload_pieces(request.get_ref()).await?))
+    async fn read_payload(
+        &self,
+        request: Request<ReadPayloadRequest>,
+    ) -> Result<Response<payload::Pieces>, Status> {
+        Ok(Response::new(
+            self.read_payload_pieces(self.namespace(&request), request.get_ref())
+                .await?,
+        ))
     }
 
-    async fn cancel_run(&self, request: Request<CancelRunRequest>) -> Result<Response<CancelRunResponse>, Status> {
-        Ok(Response::new(self.cancel(request.into_inner()).await?))
+    async fn cancel_run(
+        &self,
+        request: Request<CancelRunRequest>,
+    ) -> Result<Response<CancelRunResponse>, Status> {
+        Ok(Response::new(
+            self.cancel(self.namespace(&request), request.into_inner())
+                .await?,
+        ))
     }
 
-    async fn delete_run(&self, request: Request<DeleteRunRequest>) -> Result<Response<DeleteRunResponse>, Status> {
-        Ok(Response::new(self.delete(request.get_ref()).await?))
+    async fn delete_run(
+        &self,
+        request: Request<DeleteRunRequest>,
+    ) -> Result<Response<DeleteRunResponse>, Status> {
+        Ok(Response::new(
+            self.delete(self.namespace(&request), request.get_ref())
+                .await?,
+        ))
     }
 }
 

@@ -24,7 +24,9 @@ use crate::flow::graph::Graph;
 use crate::hub::{Signal, Subscription};
 use crate::ids::RunKey;
 use crate::proto::watch_run_response::Message;
-use crate::proto::{CaughtUp, Heartbeat, RunSnapshot, StreamEnd, StreamEndReason, WatchRunResponse};
+use crate::proto::{
+    CaughtUp, Heartbeat, RunSnapshot, StreamEnd, StreamEndReason, WatchRunResponse,
+};
 use crate::run::event::{Event, Recorded};
 use crate::store::events::{self, Payloads};
 use crate::store::runs::RunRow;
@@ -87,7 +89,10 @@ impl Api {
         subscription: Subscription,
         options: Options,
     ) -> Result<WatchStream> {
-        let graph = self.engine.graph(&key.namespace, row.flow_key, row.revision).await?;
+        let graph = self
+            .engine
+            .graph(&key.namespace, row.flow_key, row.revision)
+            .await?;
         let (outlet, messages) = outlet(self.settings.slow_watcher);
         let watch = Watch {
             api: self.clone(),
@@ -129,7 +134,11 @@ impl Watch {
         let ended = !self.options.from_birth && self.replay().await?;
         let is_final = self.row.state.is_final();
         let polling = !is_final && !self.api.engine.drives(&self.key);
-        self.send(Message::CaughtUp(CaughtUp { sequence: self.cursor.last(), polling })).await?;
+        self.send(Message::CaughtUp(CaughtUp {
+            sequence: self.cursor.last(),
+            polling,
+        }))
+        .await?;
         if ended || (is_final && self.cursor.last() >= self.row.last_sequence) {
             return self.finish().await;
         }
@@ -178,7 +187,11 @@ impl Watch {
 
     /// Sends what the store has beyond the cursor; says whether the run has ended.
     async fn replay(&mut self) -> Result<bool, Stop> {
-        let payloads = if self.options.include_payloads { Payloads::Read } else { Payloads::Left };
+        let payloads = if self.options.include_payloads {
+            Payloads::Read
+        } else {
+            Payloads::Left
+        };
         loop {
             let page = async {
                 let mut conn = self.api.engine.store().conn().await?;
@@ -199,8 +212,15 @@ impl Watch {
         for recorded in events {
             let completed = self.api.with_output(&self.key, recorded).await?;
             let recorded = completed.as_ref().unwrap_or(recorded);
-            let show = if self.options.include_payloads { Show::Payloads } else { Show::References };
-            let setting = Setting { revision: self.row.revision, graph: &self.graph };
+            let show = if self.options.include_payloads {
+                Show::Payloads
+            } else {
+                Show::References
+            };
+            let setting = Setting {
+                revision: self.row.revision,
+                graph: &self.graph,
+            };
             let message = Message::Event(event(recorded, setting, show));
             self.send_at(recorded.sequence, message).await?;
             self.cursor.advance(recorded.sequence);
@@ -217,23 +237,41 @@ impl Watch {
         let mut room = MOST_BYTES.saturating_sub(message.encoded_len());
         let mut fitting = Vec::with_capacity(steps.len());
         for step in steps {
-            let Some(left) = room.checked_sub(step.encoded_len() + 16) else { break };
+            let Some(left) = room.checked_sub(step.encoded_len() + 16) else {
+                break;
+            };
             room = left;
             fitting.push(step);
         }
-        Ok(RunSnapshot { run: Some(message), steps: fitting })
+        Ok(RunSnapshot {
+            run: Some(message),
+            steps: fitting,
+        })
     }
 
     async fn finish(&self) -> Result<(), Stop> {
-        self.send(Message::End(StreamEnd { reason: StreamEndReason::Finished.into() })).await
+        self.send(Message::End(StreamEnd {
+            reason: StreamEndReason::Finished.into(),
+        }))
+        .await
     }
 
     /// Tells the client to go on elsewhere.
     async fn drain(&self) -> Result<(), Stop> {
-        let message = Some(Message::End(StreamEnd { reason: StreamEndReason::Draining.into() }));
+        let message = Some(Message::End(StreamEnd {
+            reason: StreamEndReason::Draining.into(),
+        }));
         // Where there is no room for it the status behind says the same.
-        self.outlet.try_send(WatchRunResponse { sequence: self.cursor.last(), message }).ok();
-        Err(Error::Draining { sequence: self.cursor.last() }.into())
+        self.outlet
+            .try_send(WatchRunResponse {
+                sequence: self.cursor.last(),
+                message,
+            })
+            .ok();
+        Err(Error::Draining {
+            sequence: self.cursor.last(),
+        }
+        .into())
     }
 
     async fn send(&self, message: Message) -> Result<(), Stop> {
@@ -242,7 +280,10 @@ impl Watch {
 
     /// Sends one message, for which a slow client has its time.
     async fn send_at(&self, sequence: i64, message: Message) -> Result<(), Stop> {
-        let message = WatchRunResponse { sequence, message: Some(message) };
+        let message = WatchRunResponse {
+            sequence,
+            message: Some(message),
+        };
         tokio::select! {
             biased;
             sent = self.outlet.send(message) => sent.map_err(|unsent| match unsent {
@@ -261,13 +302,23 @@ impl Watch {
 impl Api {
     /// The event that ends a run, with its output, which is shown in any case if a message can hold it; `None` for one
     /// that has all it needs.
-    pub(super) async fn with_output(&self, key: &RunKey, recorded: &Recorded) -> Result<Option<Recorded>> {
+    pub(super) async fn with_output(
+        &self,
+        key: &RunKey,
+        recorded: &Recorded,
+    ) -> Result<Option<Recorded>> {
         match &recorded.event {
             Event::RunSucceeded(event)
                 if recorded.payload.is_none() && event.output.size_bytes < MOST_BYTES as u64 =>
             {
-                let text = self.engine.payload(key, recorded.sequence, &event.output).await?;
-                Ok(Some(Recorded { payload: Some(text), ..recorded.clone() }))
+                let text = self
+                    .engine
+                    .payload(key, recorded.sequence, &event.output)
+                    .await?;
+                Ok(Some(Recorded {
+                    payload: Some(text),
+                    ..recorded.clone()
+                }))
             }
             _ => Ok(None),
         }

@@ -9,11 +9,13 @@ use tokio::sync::watch;
 use tonic::service::Routes;
 
 use super::Error;
+use crate::api;
 use crate::applet::registry::Registry;
 use crate::config::{Config, Migrate};
 use crate::cpu::Cpu;
 use crate::egress::Egress;
 use crate::engine::{self, Engine};
+use crate::flow::validate::Limits;
 use crate::store::{self, Store, migrate};
 
 /// What serves behind the transport.
@@ -81,7 +83,7 @@ pub(super) async fn assemble(config: &Config, address: SocketAddr) -> Result<Par
     let settings = engine_settings(config, address);
     let engine = Engine::launch(settings, store, registry, cpu, egress).await?;
     Ok(Parts {
-        routes: Routes::default(),
+        routes: api::routes(engine.clone(), api_settings(config)),
         database: engine.reachable(),
         drain: Drain::new(|timeout| async move {
             engine.stop(timeout).await;
@@ -103,6 +105,20 @@ async fn schema(store: &Store, migrate: Migrate) -> store::Result<String> {
         Migrate::Off => migrate::check(store).await?,
     };
     Ok(status.applied.last().cloned().unwrap_or_default())
+}
+
+fn api_settings(config: &Config) -> api::Settings {
+    let limits = &config.limits;
+    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    api::Settings {
+        limits: Limits {
+            nodes: count(limits.max_nodes),
+            edges: count(limits.max_edges),
+            run_timeout: config.execution.max_run_time,
+        },
+        max_input_bytes: u64::from(limits.max_input_bytes),
+        ..api::Settings::default()
+    }
 }
 
 fn engine_settings(config: &Config, address: SocketAddr) -> engine::Settings {

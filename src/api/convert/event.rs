@@ -9,10 +9,10 @@ use crate::flow::Effect;
 use crate::flow::graph::Graph;
 use crate::ids::StepPath;
 use crate::proto::{
-    self, FailureHandling, Payload, PayloadRef, RunCancelledEvent, RunCancellingEvent, RunEvent, RunFailedEvent,
-    RunQueuedEvent, RunResumedEvent, RunStartedEvent, RunSucceededEvent, RunWaitingEvent, StepCancelledEvent,
-    StepFailedEvent, StepOutcomeUnknownEvent, StepSkippedEvent, StepStartedEvent, StepSucceededEvent,
-    StepWaitingEvent, payload, run_event,
+    self, FailureHandling, Payload, PayloadRef, RunCancelledEvent, RunCancellingEvent, RunEvent,
+    RunFailedEvent, RunQueuedEvent, RunResumedEvent, RunStartedEvent, RunSucceededEvent,
+    RunWaitingEvent, StepCancelledEvent, StepFailedEvent, StepOutcomeUnknownEvent,
+    StepSkippedEvent, StepStartedEvent, StepSucceededEvent, StepWaitingEvent, payload, run_event,
 };
 use crate::run::event::{Event, Failure, PayloadInfo, Recorded, RunError};
 use crate::run::state::{Handling, WaitReason};
@@ -38,8 +38,16 @@ pub enum Show {
 /// One event as a message of less than [`super::MOST_BYTES`].
 #[must_use]
 pub fn event(recorded: &Recorded, setting: Setting<'_>, show: Show) -> RunEvent {
-    let shown = convert(recorded, setting, show == Show::Payloads || matches!(recorded.event, Event::RunSucceeded(_)));
-    if shown.encoded_len() <= super::MOST_BYTES { shown } else { convert(recorded, setting, false) }
+    let shown = convert(
+        recorded,
+        setting,
+        show == Show::Payloads || matches!(recorded.event, Event::RunSucceeded(_)),
+    );
+    if shown.encoded_len() <= super::MOST_BYTES {
+        shown
+    } else {
+        convert(recorded, setting, false)
+    }
 }
 
 fn convert(recorded: &Recorded, setting: Setting<'_>, inline: bool) -> RunEvent {
@@ -59,14 +67,18 @@ fn convert(recorded: &Recorded, setting: Setting<'_>, inline: bool) -> RunEvent 
             reason: event.reason.clone(),
             grace_end_time: Some(timestamp(event.force_at)),
         }),
-        Event::RunSucceeded(event) => {
-            run_event::Event::RunSucceeded(RunSucceededEvent { output: Some(payload(&event.output)) })
+        Event::RunSucceeded(event) => run_event::Event::RunSucceeded(RunSucceededEvent {
+            output: Some(payload(&event.output)),
+        }),
+        Event::RunFailed(event) => run_event::Event::RunFailed(RunFailedEvent {
+            error: Some(run_error(&event.error)),
+        }),
+        Event::RunCancelled(event) => run_event::Event::RunCancelled(RunCancelledEvent {
+            reason: event.reason.clone(),
+        }),
+        Event::StepStarted(event) => {
+            run_event::Event::StepStarted(started(&event.path, setting.graph))
         }
-        Event::RunFailed(event) => run_event::Event::RunFailed(RunFailedEvent { error: Some(run_error(&event.error)) }),
-        Event::RunCancelled(event) => {
-            run_event::Event::RunCancelled(RunCancelledEvent { reason: event.reason.clone() })
-        }
-        Event::StepStarted(event) => run_event::Event::StepStarted(started(&event.path, setting.graph)),
         Event::StepWaiting(event) => run_event::Event::StepWaiting(StepWaitingEvent {
             reason: proto::WaitReason::Delay.into(),
             wake_time: Some(timestamp(event.until)),
@@ -86,13 +98,15 @@ fn convert(recorded: &Recorded, setting: Setting<'_>, inline: bool) -> RunEvent 
             duration: Some(duration_between(event.started_at, recorded.at)),
         }),
         Event::StepSkipped(_) => run_event::Event::StepSkipped(StepSkippedEvent {}),
-        Event::StepCancelled(event) => {
-            run_event::Event::StepCancelled(StepCancelledEvent { start_time: event.started_at.map(timestamp) })
-        }
-        Event::StepOutcomeUnknown(event) => run_event::Event::StepOutcomeUnknown(StepOutcomeUnknownEvent {
-            error: Some(step_error(&event.error, &event.path, event.attempt)),
-            start_time: Some(timestamp(event.started_at)),
+        Event::StepCancelled(event) => run_event::Event::StepCancelled(StepCancelledEvent {
+            start_time: event.started_at.map(timestamp),
         }),
+        Event::StepOutcomeUnknown(event) => {
+            run_event::Event::StepOutcomeUnknown(StepOutcomeUnknownEvent {
+                error: Some(step_error(&event.error, &event.path, event.attempt)),
+                start_time: Some(timestamp(event.started_at)),
+            })
+        }
     };
     let (step_path, attempt) = match recorded.event.step() {
         Some((path, attempt)) => (path.to_string(), number(attempt)),
@@ -115,10 +129,14 @@ pub fn node_of(path: &str) -> &str {
 }
 
 fn started(path: &StepPath, graph: &Graph) -> StepStartedEvent {
-    let node = graph.find(node_of(path.as_str())).map(|index| graph.node(index));
+    let node = graph
+        .find(node_of(path.as_str()))
+        .map(|index| graph.node(index));
     StepStartedEvent {
         applet: node.map(|node| node.kind.to_string()).unwrap_or_default(),
-        effect: node.map_or(proto::Effect::Unspecified, |node| effect(node.effect)).into(),
+        effect: node
+            .map_or(proto::Effect::Unspecified, |node| effect(node.effect))
+            .into(),
     }
 }
 
@@ -129,7 +147,9 @@ fn payload(recorded: &Recorded, info: &PayloadInfo, inline: bool) -> Payload {
         Some(json) => payload::Content::Value(value::to_proto(&json)),
         None => payload::Content::Ref(reference(recorded.sequence, info)),
     };
-    Payload { content: Some(content) }
+    Payload {
+        content: Some(content),
+    }
 }
 
 /// Where to read the payload of the event of this sequence.
@@ -145,7 +165,11 @@ pub fn reference(sequence: i64, info: &PayloadInfo) -> PayloadRef {
 /// The sequence in a payload's reference; `None` if it is none of ours.
 #[must_use]
 pub fn sequence_of(reference: &str) -> Option<i64> {
-    reference.strip_prefix('e')?.parse().ok().filter(|sequence| *sequence >= 1)
+    reference
+        .strip_prefix('e')?
+        .parse()
+        .ok()
+        .filter(|sequence| *sequence >= 1)
 }
 
 /// What ended a run as failed.
@@ -186,7 +210,11 @@ pub fn details(details: &serde_json::Map<String, Value>) -> Option<prost_types::
 /// The ports that an output left by: none for the only one.
 #[must_use]
 pub fn ports(port: &str) -> Vec<String> {
-    if port.is_empty() { Vec::new() } else { vec![port.to_owned()] }
+    if port.is_empty() {
+        Vec::new()
+    } else {
+        vec![port.to_owned()]
+    }
 }
 
 /// A counted thing as the wire has it.

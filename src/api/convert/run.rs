@@ -26,11 +26,17 @@ pub fn basic(row: &RunRow) -> proto::Run {
             labels
         },
     );
-    let reason = row.wait_reason.map_or(proto::WaitReason::Unspecified, wait_reason);
+    let reason = row
+        .wait_reason
+        .map_or(proto::WaitReason::Unspecified, wait_reason);
     let waits_for_time = row.wait_reason == Some(WaitReason::Delay);
     proto::Run {
         run_id: row.run_id.to_string(),
-        flow_id: row.flow_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+        flow_id: row
+            .flow_id
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
         revision: row.revision,
         state: run_state(row.state).into(),
         wait_reason: reason.into(),
@@ -54,11 +60,20 @@ pub fn full(view: &View) -> (proto::Run, Vec<proto::Step>) {
     let mut completed: Vec<(i64, String)> = run
         .graph()
         .nodes()
-        .filter_map(|(index, node)| Some((run.step(index).output.as_ref()?.sequence, node.id.to_string())))
+        .filter_map(|(index, node)| {
+            Some((
+                run.step(index).output.as_ref()?.sequence,
+                node.id.to_string(),
+            ))
+        })
         .collect();
     completed.sort_unstable();
     let message = proto::Run {
-        current_node_ids: run.current_nodes().iter().map(ToString::to_string).collect(),
+        current_node_ids: run
+            .current_nodes()
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         completed_node_ids: completed.into_iter().map(|(_, node)| node).collect(),
         ..basic(&view.row)
     };
@@ -74,7 +89,10 @@ pub fn step(run: &Run, index: NodeIndex) -> proto::Step {
     let path = run.path(index);
     let (start, end) = (step.started_at(), step.ended_at());
     let shown = step.attempts.len().saturating_sub(ATTEMPTS);
-    let last_error = step.attempts.last().and_then(|attempt| attempt.error.as_ref());
+    let last_error = step
+        .attempts
+        .last()
+        .and_then(|attempt| attempt.error.as_ref());
     let waits = step.state == StepState::Waiting;
     proto::Step {
         step_path: path.to_string(),
@@ -82,14 +100,31 @@ pub fn step(run: &Run, index: NodeIndex) -> proto::Step {
         applet: node.kind.to_string(),
         state: step_state(step.state).into(),
         attempt: number(step.attempt()),
-        attempts: step.attempts[shown..].iter().map(|one| attempt(one, &path)).collect(),
+        attempts: step.attempts[shown..]
+            .iter()
+            .map(|one| attempt(one, &path))
+            .collect(),
         start_time: start.map(timestamp),
         end_time: end.map(timestamp),
-        duration: start.zip(end).map(|(start, end)| duration_between(start, end)),
-        wait_reason: if waits { proto::WaitReason::Delay } else { proto::WaitReason::Unspecified }.into(),
+        duration: start
+            .zip(end)
+            .map(|(start, end)| duration_between(start, end)),
+        wait_reason: if waits {
+            proto::WaitReason::Delay
+        } else {
+            proto::WaitReason::Unspecified
+        }
+        .into(),
         wake_time: step.until.map(timestamp),
-        ports: step.output.as_ref().map(|output| ports(&output.port)).unwrap_or_default(),
-        output: step.output.as_ref().map(|output| reference(output.sequence, &output.info)),
+        ports: step
+            .output
+            .as_ref()
+            .map(|output| ports(&output.port))
+            .unwrap_or_default(),
+        output: step
+            .output
+            .as_ref()
+            .map(|output| reference(output.sequence, &output.info)),
         error: last_error.map(|error| step_error(error, &path, step.attempt())),
         details: details(&step.details),
         usage: None,
@@ -102,7 +137,10 @@ fn attempt(attempt: &Attempt, path: &StepPath) -> proto::StepAttempt {
         start_time: Some(timestamp(attempt.started_at)),
         end_time: attempt.ended_at.map(timestamp),
         state: step_state(attempt.state).into(),
-        error: attempt.error.as_ref().map(|error| step_error(error, path, attempt.number)),
+        error: attempt
+            .error
+            .as_ref()
+            .map(|error| step_error(error, path, attempt.number)),
     }
 }
 
@@ -130,7 +168,10 @@ pub fn run_state(state: RunState) -> proto::RunState {
 /// A run's state from the wire; `None` for a number that is no state.
 #[must_use]
 pub fn run_state_from(state: i32) -> Option<RunState> {
-    RunState::ALL.iter().copied().find(|one| i32::from(run_state(*one)) == state)
+    RunState::ALL
+        .iter()
+        .copied()
+        .find(|one| i32::from(run_state(*one)) == state)
 }
 
 /// A step's state on the wire.
@@ -152,5 +193,8 @@ pub fn step_state(state: StepState) -> proto::StepState {
 /// A step's state from the wire; `None` for a number that is no state.
 #[must_use]
 pub fn step_state_from(state: i32) -> Option<StepState> {
-    StepState::ALL.iter().copied().find(|one| i32::from(step_state(*one)) == state)
+    StepState::ALL
+        .iter()
+        .copied()
+        .find(|one| i32::from(step_state(*one)) == state)
 }

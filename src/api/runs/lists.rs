@@ -4,16 +4,16 @@ use prost::Message;
 use serde_json::Value;
 
 use crate::api::Api;
+use crate::api::checks::Checks;
 use crate::api::convert::event::{Setting, Show, event};
 use crate::api::convert::{MOST_BYTES, run, time};
-use crate::api::checks::Checks;
 use crate::api::status::Result;
 use crate::api::{page, runs};
 use crate::flow::validate;
-use crate::ids::{FlowId, RunId};
+use crate::ids::{FlowId, Namespace, RunId};
 use crate::proto::{
-    ListRunEventsRequest, ListRunEventsResponse, ListRunsRequest, ListRunsResponse, ListStepsRequest, RunEvent,
-    ListStepsResponse,
+    ListRunEventsRequest, ListRunEventsResponse, ListRunsRequest, ListRunsResponse,
+    ListStepsRequest, ListStepsResponse, RunEvent,
 };
 use crate::run::state::{RunState, StepState};
 use crate::store::events::{self, Payloads};
@@ -21,20 +21,26 @@ use crate::store::runs::Filter;
 use crate::store::{flows, runs as rows};
 
 impl Api {
-    pub(super) async fn list_runs_page(&self, mut request: ListRunsRequest) -> Result<ListRunsResponse> {
+    pub(super) async fn list_runs_page(
+        &self,
+        namespace: Namespace,
+        mut request: ListRunsRequest,
+    ) -> Result<ListRunsResponse> {
         let mut checks = Checks::default();
         let size = checks.take(page::size(request.page_size, "page_size"));
         let token = std::mem::take(&mut request.page_token);
         request.page_size = 0;
         let cursor = checks.take(page::cursor("ListRuns", &request, &token));
         let mut filter = filter(&request, &mut checks);
-        filter.older_than = checks.take(cursor.map(|cursor| page::parse(&cursor)).transpose()).map(RunId::new);
+        filter.older_than = checks
+            .take(cursor.map(|cursor| page::parse(&cursor)).transpose())
+            .map(RunId::new);
         checks.finish()?;
-        let namespace = self.namespace();
         let mut conn = self.engine.store().conn().await?;
         if !request.flow_id.is_empty() {
             let flow_id = FlowId::from(request.flow_id.as_str());
-            let Some((flow_key, _)) = flows::find_latest(&mut conn, &namespace, &flow_id).await? else {
+            let Some((flow_key, _)) = flows::find_latest(&mut conn, &namespace, &flow_id).await?
+            else {
                 return Ok(ListRunsResponse::default());
             };
             filter.flow_key = Some(flow_key);
@@ -42,12 +48,18 @@ impl Api {
         let found = rows::list(&mut conn, &namespace, &filter, rows_wanted(size)).await?;
         let (runs, more) = cut(found.iter().map(run::basic), size);
         let cursor = runs.last().filter(|_| more).map(|last| last.run_id.clone());
-        let next_page_token = cursor.map(|cursor| page::token("ListRuns", &request, &cursor)).unwrap_or_default();
-        Ok(ListRunsResponse { runs, next_page_token })
+        let next_page_token = cursor
+            .map(|cursor| page::token("ListRuns", &request, &cursor))
+            .unwrap_or_default();
+        Ok(ListRunsResponse {
+            runs,
+            next_page_token,
+        })
     }
 
     pub(super) async fn list_run_events_page(
         &self,
+        namespace: Namespace,
         mut request: ListRunEventsRequest,
     ) -> Result<ListRunEventsResponse> {
         let mut checks = Checks::default();
@@ -55,20 +67,35 @@ impl Api {
         let token = std::mem::take(&mut request.page_token);
         request.page_size = 0;
         let cursor = checks.take(page::cursor("ListRunEvents", &request, &token));
-        let reached: Option<i64> = checks.take(cursor.map(|cursor| page::parse(&cursor)).transpose());
+        let reached: Option<i64> =
+            checks.take(cursor.map(|cursor| page::parse(&cursor)).transpose());
         let run_id = checks.run_id(&request.run_id);
         let after = checks.after_sequence(request.after_sequence);
         checks.finish()?;
-        let key = self.run_key(run_id);
+        let key = runs::run_key(namespace, run_id);
         let row = self.engine.row(&key).await?;
         runs::check_within(&row, after)?;
         let after = reached.unwrap_or(after);
-        let graph = self.engine.graph(&key.namespace, row.flow_key, row.revision).await?;
-        let setting = Setting { revision: row.revision, graph: &graph };
-        let show = if request.include_payloads { Show::Payloads } else { Show::References };
+        let graph = self
+            .engine
+            .graph(&key.namespace, row.flow_key, row.revision)
+            .await?;
+        let setting = Setting {
+            revision: row.revision,
+            graph: &graph,
+        };
+        let show = if request.include_payloads {
+            Show::Payloads
+        } else {
+            Show::References
+        };
         let mut events: Vec<RunEvent> = Vec::new();
         let (mut bytes, mut last, mut more) = (0, after, true);
-        let payloads = if request.include_payloads { Payloads::Read } else { Payloads::Left };
+        let payloads = if request.include_payloads {
+            Payloads::Read
+        } else {
+            Payloads::Left
+        };
         while more && events.len() <= size && bytes <= MOST_BYTES {
             let found = {
                 let mut conn = self.engine.store().conn().await?;
@@ -84,23 +111,36 @@ impl Api {
             }
         }
         let (events, more) = cut(events.into_iter(), size);
-        let cursor = events.last().filter(|_| more).map(|last| last.sequence.to_string());
-        let next_page_token =
-            cursor.map(|cursor| page::token("ListRunEvents", &request, &cursor)).unwrap_or_default();
-        Ok(ListRunEventsResponse { events, next_page_token })
+        let cursor = events
+            .last()
+            .filter(|_| more)
+            .map(|last| last.sequence.to_string());
+        let next_page_token = cursor
+            .map(|cursor| page::token("ListRunEvents", &request, &cursor))
+            .unwrap_or_default();
+        Ok(ListRunEventsResponse {
+            events,
+            next_page_token,
+        })
     }
 
-    pub(super) async fn list_steps_page(&self, mut request: ListStepsRequest) -> Result<ListStepsResponse> {
+    pub(super) async fn list_steps_page(
+        &self,
+        namespace: Namespace,
+        mut request: ListStepsRequest,
+    ) -> Result<ListStepsResponse> {
         let mut checks = Checks::default();
         let size = checks.take(page::size(request.page_size, "page_size"));
         let token = std::mem::take(&mut request.page_token);
         request.page_size = 0;
         let cursor = checks.take(page::cursor("ListSteps", &request, &token));
-        let from: usize = checks.take(cursor.map(|cursor| page::parse(&cursor)).transpose()).unwrap_or(0);
+        let from: usize = checks
+            .take(cursor.map(|cursor| page::parse(&cursor)).transpose())
+            .unwrap_or(0);
         let run_id = checks.run_id(&request.run_id);
         let states = step_states(&request.states, &mut checks);
         checks.finish()?;
-        let view = self.engine.view(&self.run_key(run_id)).await?;
+        let view = self.engine.view(&runs::run_key(namespace, run_id)).await?;
         if !request.parent_path.is_empty() {
             // No run of this version has a step with steps inside.
             return Ok(ListStepsResponse::default());
@@ -111,12 +151,18 @@ impl Api {
             .filter(|(index, step)| index.at() >= from && run::is_wanted(step, &states))
             .map(|(index, _)| index);
         let indexes: Vec<_> = wanted.take(size + 1).collect();
-        let (steps, more) = cut(indexes.iter().map(|index| run::step(&view.run, *index)), size);
+        let (steps, more) = cut(
+            indexes.iter().map(|index| run::step(&view.run, *index)),
+            size,
+        );
         let next_page_token = match indexes.get(steps.len()).filter(|_| more) {
             Some(next) => page::token("ListSteps", &request, &next.at().to_string()),
             None => String::new(),
         };
-        Ok(ListStepsResponse { steps, next_page_token })
+        Ok(ListStepsResponse {
+            steps,
+            next_page_token,
+        })
     }
 }
 
@@ -145,7 +191,11 @@ fn cut<M: Message>(messages: impl Iterator<Item = M>, size: usize) -> (Vec<M>, b
 
 fn filter(request: &ListRunsRequest, checks: &mut Checks) -> Filter {
     if !request.flow_id.is_empty() && !validate::is_flow_id(&request.flow_id) {
-        checks.add("flow_id", "INVALID_ID", "is not 1 to 200 characters of A-Z a-z 0-9 _ . -");
+        checks.add(
+            "flow_id",
+            "INVALID_ID",
+            "is not 1 to 200 characters of A-Z a-z 0-9 _ . -",
+        );
     }
     checks.extend(validate::run_labels(&request.labels));
     let mut states: Vec<RunState> = Vec::new();
@@ -156,14 +206,31 @@ fn filter(request: &ListRunsRequest, checks: &mut Checks) -> Filter {
         }
     }
     let mut time = |time: &Option<prost_types::Timestamp>, field: &str| {
-        checks.take(time.as_ref().map(|time| time::from_timestamp(time, field)).transpose())
+        checks.take(
+            time.as_ref()
+                .map(|time| time::from_timestamp(time, field))
+                .transpose(),
+        )
     };
     let created_after = time(&request.created_after, "created_after");
     let created_before = time(&request.created_before, "created_before");
     let labels = (!request.labels.is_empty()).then(|| {
-        Value::Object(request.labels.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect())
+        Value::Object(
+            request
+                .labels
+                .iter()
+                .map(|(key, value)| (key.clone(), Value::from(value.as_str())))
+                .collect(),
+        )
     });
-    Filter { flow_key: None, states, labels, created_after, created_before, older_than: None }
+    Filter {
+        flow_key: None,
+        states,
+        labels,
+        created_after,
+        created_before,
+        older_than: None,
+    }
 }
 
 fn step_states(states: &[i32], checks: &mut Checks) -> Vec<StepState> {

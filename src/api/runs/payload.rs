@@ -8,9 +8,10 @@ use tonic::Status;
 use crate::api::Api;
 use crate::api::checks::Checks;
 use crate::api::convert::event::sequence_of;
+use crate::api::runs::run_key;
 use crate::api::status::Result;
 use crate::engine;
-use crate::ids::RunKey;
+use crate::ids::{Namespace, RunKey};
 use crate::proto::{ReadPayloadRequest, ReadPayloadResponse};
 use crate::run::event::{PayloadInfo, Recorded};
 use crate::store::payloads::CHUNK_BYTES;
@@ -23,11 +24,15 @@ pub(super) type Pieces = ReceiverStream<Result<ReadPayloadResponse, Status>>;
 const AHEAD: usize = 2;
 
 impl Api {
-    pub(super) async fn read_payload_pieces(&self, request: &ReadPayloadRequest) -> Result<Pieces> {
+    pub(super) async fn read_payload_pieces(
+        &self,
+        namespace: Namespace,
+        request: &ReadPayloadRequest,
+    ) -> Result<Pieces> {
         let mut checks = Checks::default();
         let run_id = checks.run_id(&request.run_id);
         checks.finish()?;
-        let key = self.run_key(run_id);
+        let key = run_key(namespace, run_id);
         // Says NOT_FOUND of the run rather than of its payload.
         self.engine.row(&key).await?;
         let (recorded, info) = self.find_payload(&key, &request.r#ref).await?;
@@ -43,10 +48,15 @@ impl Api {
     }
 
     async fn find_payload(&self, key: &RunKey, reference: &str) -> Result<(Recorded, PayloadInfo)> {
-        let absent = || engine::Error::PayloadNotFound { run_id: key.run_id, reference: reference.to_owned() };
+        let absent = || engine::Error::PayloadNotFound {
+            run_id: key.run_id,
+            reference: reference.to_owned(),
+        };
         let sequence = sequence_of(reference).ok_or_else(absent)?;
         let mut conn = self.engine.store().conn().await?;
-        let recorded = events::find(&mut conn, key, sequence).await?.ok_or_else(absent)?;
+        let recorded = events::find(&mut conn, key, sequence)
+            .await?
+            .ok_or_else(absent)?;
         let info = recorded.event.payload_info().cloned().ok_or_else(absent)?;
         Ok((recorded, info))
     }
@@ -64,7 +74,13 @@ impl Api {
             sha256: info.sha256.clone(),
         };
         let Some(at) = &info.chunks else {
-            for data in recorded.payload.as_deref().unwrap_or_default().as_bytes().chunks(CHUNK_BYTES) {
+            for data in recorded
+                .payload
+                .as_deref()
+                .unwrap_or_default()
+                .as_bytes()
+                .chunks(CHUNK_BYTES)
+            {
                 piece.data = Bytes::copy_from_slice(data);
                 if sender.send(Ok(std::mem::take(&mut piece))).await.is_err() {
                     return Ok(());

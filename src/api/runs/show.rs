@@ -70,11 +70,18 @@ impl Api {
         }
         let view = self.engine.view(key).await?;
         let (mut message, steps) = run::full(&view);
-        let places = if wanted == Wanted::WithPayloads { places(&view) } else { Vec::new() };
+        let places = if wanted == Wanted::WithPayloads {
+            places(&view)
+        } else {
+            Vec::new()
+        };
         // Room for a reference to each payload is kept in any case, then for the steps.
         let references: usize = places.iter().map(Place::reference_bytes).sum();
         let mut room = MOST_BYTES.saturating_sub(message.encoded_len() + references);
-        message.steps = steps.into_iter().take_while(|step| fits(step.encoded_len(), &mut room)).collect();
+        message.steps = steps
+            .into_iter()
+            .take_while(|step| fits(step.encoded_len(), &mut room))
+            .collect();
         self.add_payloads(key, places, room, &mut message).await?;
         Ok(message)
     }
@@ -102,14 +109,20 @@ impl Api {
             .collect();
         let mut conn = self.engine.store().conn().await?;
         let mut texts: std::collections::HashMap<i64, String> =
-            events::payloads(&mut conn, key, &beside).await?.into_iter().collect();
+            events::payloads(&mut conn, key, &beside)
+                .await?
+                .into_iter()
+                .collect();
         drop(conn);
         for place in places {
             let text = match texts.remove(&place.sequence) {
                 Some(text) => Some(text),
-                None if place.info.chunks.is_some() && place.info.size_bytes < room as u64 => {
-                    Some(self.engine.payload(key, place.sequence, &place.info).await?.to_string())
-                }
+                None if place.info.chunks.is_some() && place.info.size_bytes < room as u64 => Some(
+                    self.engine
+                        .payload(key, place.sequence, &place.info)
+                        .await?
+                        .to_string(),
+                ),
                 None => None,
             };
             let shown = text
@@ -139,15 +152,27 @@ fn places(view: &View) -> Vec<Place> {
     let run = &view.run;
     let mut places = Vec::new();
     if let Some(info) = run.input() {
-        places.push(Place { slot: Slot::Input, sequence: 1, info: info.clone() });
+        places.push(Place {
+            slot: Slot::Input,
+            sequence: 1,
+            info: info.clone(),
+        });
     }
     if let Some(info) = run.output() {
-        places.push(Place { slot: Slot::Output, sequence: run.last_sequence(), info: info.clone() });
+        places.push(Place {
+            slot: Slot::Output,
+            sequence: run.last_sequence(),
+            info: info.clone(),
+        });
     }
     for (index, node) in run.graph().nodes() {
         if let Some(output) = &run.step(index).output {
             let slot = Slot::Result(node.id.to_string());
-            places.push(Place { slot, sequence: output.sequence, info: output.info.clone() });
+            places.push(Place {
+                slot,
+                sequence: output.sequence,
+                info: output.info.clone(),
+            });
         }
     }
     places

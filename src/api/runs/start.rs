@@ -10,7 +10,7 @@ use crate::api::convert::value;
 use crate::api::status::Result;
 use crate::engine::Start;
 use crate::flow::{Violation, validate};
-use crate::ids::FlowId;
+use crate::ids::{FlowId, Namespace};
 use crate::proto::{ExecuteRunRequest, StartRunRequest};
 use crate::store::births::Request;
 use crate::value::{canonical, check_all, normalise};
@@ -23,10 +23,16 @@ const MOST_VIOLATIONS: usize = 100;
 
 impl Api {
     /// What the engine is to start, or all that is wrong with the request, beside what was found before.
-    pub(super) fn start(&self, request: StartRunRequest, mut checks: Checks) -> Result<Start> {
+    pub(super) fn start(
+        &self,
+        namespace: Namespace,
+        request: StartRunRequest,
+        mut checks: Checks,
+    ) -> Result<Start> {
         if !validate::is_flow_id(&request.flow_id) {
             let length = request.flow_id.chars().count();
-            let description = format!("is not 1 to 200 characters of A-Z a-z 0-9 _ . - ({length} were given)");
+            let description =
+                format!("is not 1 to 200 characters of A-Z a-z 0-9 _ . - ({length} were given)");
             checks.add("flow_id", "INVALID_ID", description);
         }
         if request.revision < 0 {
@@ -34,30 +40,49 @@ impl Api {
             checks.add("revision", "OUT_OF_BOUNDS", description);
         }
         if request.priority != 0 {
-            let description = format!("is {}: a priority other than 0 is not supported yet", request.priority);
+            let description = format!(
+                "is {}: a priority other than 0 is not supported yet",
+                request.priority
+            );
             checks.add("priority", "NOT_YET_SUPPORTED", description);
         }
-        let printable = request.request_id.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+        let printable = request
+            .request_id
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() || byte == b' ');
         if !printable || request.request_id.len() > REQUEST_ID_LENGTH {
-            let description = format!("is not at most {REQUEST_ID_LENGTH} printable ASCII characters");
+            let description =
+                format!("is not at most {REQUEST_ID_LENGTH} printable ASCII characters");
             checks.add("request_id", "INVALID_ID", description);
         }
         let labels: BTreeMap<String, String> = request.labels;
         checks.extend(validate::run_labels(&labels));
-        let input = checks.take(request.input.map(|input| value::from_proto(input, "input")).transpose());
+        let input = checks.take(
+            request
+                .input
+                .map(|input| value::from_proto(input, "input"))
+                .transpose(),
+        );
         if let Some(input) = &input {
             checks.extend(self.problems(input));
         }
         checks.finish()?;
-        let request_id = Some(request.request_id).filter(|id| !id.is_empty()).map(|id| {
-            let body_hash =
-                body_hash(&request.flow_id, request.revision, input.as_ref(), &labels, request.priority);
-            Request { id, body_hash }
-        });
+        let request_id = Some(request.request_id)
+            .filter(|id| !id.is_empty())
+            .map(|id| {
+                let body_hash = body_hash(
+                    &request.flow_id,
+                    request.revision,
+                    input.as_ref(),
+                    &labels,
+                    request.priority,
+                );
+                Request { id, body_hash }
+            });
         let mut input = input.unwrap_or_else(|| json!({}));
         normalise(&mut input);
         Ok(Start {
-            namespace: self.namespace(),
+            namespace,
             flow_id: FlowId::from(request.flow_id),
             revision: request.revision,
             input,
@@ -82,7 +107,11 @@ impl Api {
 
 /// The path of a field and one inside it.
 fn inside(field: &str, path: &str) -> String {
-    if path.is_empty() || path.starts_with('[') { format!("{field}{path}") } else { format!("{field}.{path}") }
+    if path.is_empty() || path.starts_with('[') {
+        format!("{field}{path}")
+    } else {
+        format!("{field}.{path}")
+    }
 }
 
 /// SHA-256 over what the client sent, in canonical form: the order of maps is nothing, and what is absent is not its
@@ -94,7 +123,8 @@ fn body_hash(
     labels: &BTreeMap<String, String>,
     priority: i32,
 ) -> [u8; 32] {
-    let mut body = json!({ "flow_id": flow_id, "revision": revision, "labels": labels, "priority": priority });
+    let mut body =
+        json!({ "flow_id": flow_id, "revision": revision, "labels": labels, "priority": priority });
     if let (Some(input), Some(fields)) = (input, body.as_object_mut()) {
         fields.insert("input".to_owned(), input.clone());
     }
@@ -119,7 +149,8 @@ mod tests {
 
     #[test]
     fn a_request_has_one_hash_whatever_the_order_of_its_maps() {
-        let labels: BTreeMap<String, String> = [("b".into(), "2".into()), ("a".into(), "1".into())].into();
+        let labels: BTreeMap<String, String> =
+            [("b".into(), "2".into()), ("a".into(), "1".into())].into();
         let of = |text: &str| {
             let input: Value = serde_json::from_str(text).expect("JSON");
             body_hash("f", 0, Some(&input), &labels, 0)
@@ -133,6 +164,9 @@ mod tests {
     fn an_absent_input_is_not_an_empty_one() {
         let labels = BTreeMap::new();
 
-        assert_ne!(body_hash("f", 0, None, &labels, 0), body_hash("f", 0, Some(&json!({})), &labels, 0));
+        assert_ne!(
+            body_hash("f", 0, None, &labels, 0),
+            body_hash("f", 0, Some(&json!({})), &labels, 0)
+        );
     }
 }

@@ -58,7 +58,10 @@ mod tests {
             .map(|sequence| Recorded {
                 sequence,
                 at: Utc::now(),
-                event: RunCancelled { reason: String::new() }.into(),
+                event: RunCancelled {
+                    reason: String::new(),
+                }
+                .into(),
                 payload: None,
             })
             .collect()

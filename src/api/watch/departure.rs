@@ -18,7 +18,9 @@ impl Departure {
     /// From now on the client must not leave.
     #[must_use]
     pub fn of(engine: Engine, key: RunKey) -> Self {
-        Self { watched: Some((engine, key)) }
+        Self {
+            watched: Some((engine, key)),
+        }
     }
 
     /// The client was there to the end.
@@ -29,7 +31,9 @@ impl Departure {
 
 impl Drop for Departure {
     fn drop(&mut self) {
-        let Some((engine, key)) = self.watched.take() else { return };
+        let Some((engine, key)) = self.watched.take() else {
+            return;
+        };
         if engine.draining().is_cancelled() {
             // The connection was cut by this process: the run goes on, and the client may watch it elsewhere.
             return;

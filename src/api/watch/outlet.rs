@@ -72,7 +72,9 @@ impl<M: Message> Outlet<M> {
     pub(super) fn try_send(&self, message: M) -> Result<(), Unsent> {
         let room = Arc::clone(&self.room);
         let permit = room.try_acquire_owned().map_err(|_| Unsent::TooSlow)?;
-        self.sender.send((message, permit)).map_err(|_| Unsent::Gone)
+        self.sender
+            .send((message, permit))
+            .map_err(|_| Unsent::Gone)
     }
 
     /// Resolves when the client has left.

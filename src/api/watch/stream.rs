@@ -23,7 +23,10 @@ pub struct ExecuteStream {
 
 impl ExecuteStream {
     pub(in crate::api) fn new(first: RunStarted, watch: WatchStream) -> Self {
-        Self { first: Some(first), watch }
+        Self {
+            first: Some(first),
+            watch,
+        }
     }
 }
 
@@ -33,9 +36,14 @@ impl Stream for ExecuteStream {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if let Some(first) = self.first.take() {
             let message = Some(Executed::RunStarted(first));
-            return Poll::Ready(Some(Ok(ExecuteRunResponse { sequence: 0, message })));
+            return Poll::Ready(Some(Ok(ExecuteRunResponse {
+                sequence: 0,
+                message,
+            })));
         }
-        Pin::new(&mut self.watch).poll_next(context).map(|next| next.map(|item| item.map(executed)))
+        Pin::new(&mut self.watch)
+            .poll_next(context)
+            .map(|next| next.map(|item| item.map(executed)))
     }
 }
 
@@ -48,5 +56,8 @@ fn executed(watched: WatchRunResponse) -> ExecuteRunResponse {
         Watched::Heartbeat(heartbeat) => Executed::Heartbeat(heartbeat),
         Watched::End(end) => Executed::End(end),
     });
-    ExecuteRunResponse { sequence: watched.sequence, message }
+    ExecuteRunResponse {
+        sequence: watched.sequence,
+        message,
+    }
 }
