@@ -14,6 +14,7 @@ use crate::flow::validate::{self, Valid};
 use crate::flow::{Definition, Draft, Edge, Effect, Node, Policy, Position, Violation};
 use crate::ids::NodeId;
 use crate::proto;
+use crate::run::state::RunState;
 use crate::store::flows::{Head, Summary};
 use crate::store::revisions;
 use crate::value::canonical;
