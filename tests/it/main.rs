@@ -8,10 +8,15 @@
     reason = "a test that cannot go on may say so by panicking"
 )]
 
+mod applets;
+mod bad_input;
 mod command_line;
+mod conformance;
 mod crash;
+mod flows;
 mod idle;
 mod journal;
 mod migrations;
 mod ownership;
+mod service;
 mod support;
