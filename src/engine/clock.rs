@@ -6,7 +6,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use uuid::{ContextV7, Timestamp, Uuid};
 
 use crate::ids::RunId;
@@ -54,7 +54,9 @@ impl Clock {
     pub fn now(&self) -> DateTime<Utc> {
         let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let passed = TimeDelta::from_std(reading.at.elapsed()).unwrap_or_default();
-        reading.last = reading.last.max(reading.time + passed);
+        // Postgres keeps microseconds: what is told live must not differ from what is read back.
+        let time = (reading.time + passed).trunc_subsecs(6);
+        reading.last = reading.last.max(time);
         reading.last
     }
 

@@ -6,6 +6,7 @@ use super::convert::{self, flow, labels, time};
 use super::{Api, Error, Result, flow_id_violation, page, refuse};
 use crate::api::MAX_ANSWER_BYTES;
 use crate::flow::Violation;
+use crate::flow::validate::is_flow_id;
 use crate::ids::{FlowId, FlowKey, Namespace};
 use crate::proto::{
     FlowOrder, FlowRevision, FlowSummary, ListFlowRevisionsRequest, ListFlowRevisionsResponse,
@@ -128,8 +129,11 @@ fn cursor(order: Order, last: &Head) -> String {
 fn read_cursor(cursor: &str) -> Option<After> {
     let (at, flow_id) = cursor.split_once(' ')?;
     let at: DateTime<Utc> = DateTime::from_timestamp_micros(at.parse().ok()?)?;
-    let flow_id = FlowId::from(flow_id);
-    Some(After { at, flow_id })
+    // Tokens can be forged: what goes to the database is checked like any other id.
+    is_flow_id(flow_id).then(|| After {
+        at,
+        flow_id: FlowId::from(flow_id),
+    })
 }
 
 /// A page of the revisions of a flow.
@@ -190,6 +194,7 @@ mod tests {
 
         assert_eq!((after.at, after.flow_id.as_str()), (at, "a_b.c-d"));
         assert_eq!(read_cursor("x"), None);
+        assert_eq!(read_cursor("1 a\0"), None);
         assert_eq!(read_cursor("99999999999999999999 a"), None);
     }
 
