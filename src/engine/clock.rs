@@ -6,7 +6,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use uuid::{ContextV7, Timestamp, Uuid};
 
 use crate::ids::RunId;
@@ -49,12 +49,16 @@ impl Clock {
         reading.at = now;
     }
 
-    /// The time now; never earlier than what it has said before.
+    /// The time now, in whole microseconds; never earlier than what it has said before.
+    ///
+    /// The database keeps no more: a finer time would change between an event that is watched and the same one read
+    /// later.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let passed = TimeDelta::from_std(reading.at.elapsed()).unwrap_or_default();
-        reading.last = reading.last.max(reading.time + passed);
+        let now = (reading.time + passed).trunc_subsecs(6);
+        reading.last = reading.last.max(now);
         reading.last
     }
 
