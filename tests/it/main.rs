@@ -8,10 +8,15 @@
     reason = "a test that cannot go on may say so by panicking"
 )]
 
+mod cancel;
 mod command_line;
 mod crash;
 mod idle;
 mod journal;
 mod migrations;
 mod ownership;
+mod payloads;
+mod runs;
+mod semantics;
 mod support;
+mod watch;
