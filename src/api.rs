@@ -10,6 +10,7 @@ pub mod flows;
 pub mod page;
 pub mod runs;
 pub mod status;
+pub mod timeout;
 pub mod watch;
 
 use std::time::Duration;

@@ -8,6 +8,8 @@ pub mod event;
 mod next;
 pub mod state;
 pub mod step;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -15,6 +15,7 @@ use super::Api;
 use super::checks::Checks;
 use super::convert::{self, time};
 use super::status::{Error, Result};
+use super::timeout;
 use super::watch::{self, Departure, ExecuteStream, WatchStream};
 use crate::engine::{self, Start, Started};
 use crate::hub::{Signal, Subscription};
@@ -272,22 +273,6 @@ fn duration(
     given
 }
 
-/// The time that the caller gives for the call, by its `grpc-timeout`.
-fn callers_timeout(metadata: &tonic::metadata::MetadataMap) -> Option<Duration> {
-    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let count: u64 = digits.parse().ok()?;
-    match unit {
-        "H" => Some(Duration::from_secs(count.saturating_mul(3_600))),
-        "M" => Some(Duration::from_secs(count.saturating_mul(60))),
-        "S" => Some(Duration::from_secs(count)),
-        "m" => Some(Duration::from_millis(count)),
-        "u" => Some(Duration::from_micros(count)),
-        "n" => Some(Duration::from_nanos(count)),
-        _ => None,
-    }
-}
-
 #[tonic::async_trait]
 impl RunService for Api {
     type ExecuteRunStream = ExecuteStream;
@@ -349,7 +334,12 @@ impl RunService for Api {
         &self,
         request: Request<WaitRunRequest>,
     ) -> Result<Response<WaitRunResponse>, Status> {
-        let deadline = callers_timeout(request.metadata())
+        let header = request
+            .metadata()
+            .get("grpc-timeout")
+            .and_then(|text| text.to_str().ok());
+        let deadline = header
+            .and_then(timeout::of)
             .map(|timeout| timeout.saturating_sub(BEFORE_DEADLINE));
         let namespace = self.namespace(&request);
         let request = request.into_inner();
@@ -439,24 +429,5 @@ impl RunService for Api {
             self.delete(self.namespace(&request), request.get_ref())
                 .await?,
         ))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_callers_timeout_is_read_in_each_unit() {
-        let of = |text: &str| {
-            let mut metadata = tonic::metadata::MetadataMap::new();
-            metadata.insert("grpc-timeout", text.parse().expect("ASCII"));
-            callers_timeout(&metadata)
-        };
-
-        assert_eq!(of("2S"), Some(Duration::from_secs(2)));
-        assert_eq!(of("1500m"), Some(Duration::from_millis(1_500)));
-        assert_eq!(of("3x"), None);
-        assert_eq!(of(""), None);
     }
 }

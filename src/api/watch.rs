@@ -163,7 +163,7 @@ impl Watch {
                     self.send(Message::Heartbeat(Heartbeat { time })).await?;
                     false
                 }
-                () = self.draining.cancelled() => return self.drain().await,
+                () = self.draining.cancelled() => return self.drain(),
                 () = self.outlet.closed() => return Err(Stop::Left),
             };
             if ended {
@@ -257,7 +257,7 @@ impl Watch {
     }
 
     /// Tells the client to go on elsewhere.
-    async fn drain(&self) -> Result<(), Stop> {
+    fn drain(&self) -> Result<(), Stop> {
         let message = Some(Message::End(StreamEnd {
             reason: StreamEndReason::Draining.into(),
         }));
@@ -294,7 +294,7 @@ impl Watch {
                 }
                 .into(),
             }),
-            () = self.draining.cancelled() => self.drain().await,
+            () = self.draining.cancelled() => self.drain(),
         }
     }
 }

@@ -49,16 +49,14 @@ impl Clock {
         reading.at = now;
     }
 
-    /// The time now, in whole microseconds; never earlier than what it has said before.
-    ///
-    /// The database keeps no more: a finer time would change between an event that is watched and the same one read
-    /// later.
+    /// The time now; never earlier than what it has said before.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let passed = TimeDelta::from_std(reading.at.elapsed()).unwrap_or_default();
-        let now = (reading.time + passed).trunc_subsecs(6);
-        reading.last = reading.last.max(now);
+        // Postgres keeps microseconds: what is told live must not differ from what is read back.
+        let time = (reading.time + passed).trunc_subsecs(6);
+        reading.last = reading.last.max(time);
         reading.last
     }
 

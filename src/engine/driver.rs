@@ -99,6 +99,8 @@ pub struct Driver {
     before_end: Option<Run>,
     letters: Letters,
     mailbox: mpsc::Receiver<Message>,
+    /// When the run was last asked what it wants done.
+    decided_at: DateTime<Utc>,
     stopping: Option<StopCause>,
     draining: bool,
 }
@@ -232,7 +234,8 @@ impl Driver {
     /// How long nothing is to be done unless something happens.
     fn wake_after(&self) -> Option<Duration> {
         let now = self.now();
-        let due = self.run.wakes_at().filter(|_| self.before_end.is_none());
+        let decides = self.before_end.is_none() && self.finish.is_none();
+        let due = self.run.wakes_at(self.decided_at).filter(|_| decides);
         let due = due.map(|at| (at - now).to_std().unwrap_or_default());
         let held = self.pending_since.filter(|_| self.flush.is_none());
         let held = held.map(|since| {

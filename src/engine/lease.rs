@@ -14,6 +14,8 @@ use tokio::sync::watch;
 pub struct Lease {
     length: Duration,
     sent_nanos: AtomicI64,
+    /// The first renewal of those since which the lease was always firm.
+    steady_since_nanos: AtomicI64,
     renewed: watch::Sender<u64>,
 }
 
@@ -24,6 +26,7 @@ impl Lease {
         Self {
             length,
             sent_nanos: AtomicI64::new(i64::MIN),
+            steady_since_nanos: AtomicI64::new(i64::MAX),
             renewed: watch::Sender::new(0),
         }
     }
@@ -40,19 +43,50 @@ impl Lease {
         self.length / 3
     }
 
-    /// Notes that a renewal that was sent at `sent` has succeeded.
+    /// Notes that a renewal that was sent at `sent` has succeeded. Renewals are sent one after the other.
     pub fn renewed(&self, sent: Moment) {
-        self.sent_nanos.fetch_max(sent.0, Ordering::Relaxed);
+        let before = self.sent_nanos.fetch_max(sent.0, Ordering::Relaxed);
+        if before == i64::MIN || sent.0.saturating_sub(before) >= self.firm_nanos() {
+            self.steady_since_nanos.store(sent.0, Ordering::Relaxed);
+        }
         self.renewed.send_modify(|count| *count += 1);
     }
 
     /// Whether an attempt that is not `PURE` may start: the lease lasts for a while yet.
     #[must_use]
     pub fn is_firm(&self) -> bool {
+        self.firm_for().is_some()
+    }
+
+    /// How much longer the lease is firm, if it is.
+    fn firm_for(&self) -> Option<Duration> {
         let sent = self.sent_nanos.load(Ordering::Relaxed);
+        if sent == i64::MIN {
+            return None;
+        }
+        let left = self.firm_nanos() - Moment::now().0.saturating_sub(sent);
+        u64::try_from(left)
+            .ok()
+            .filter(|left| *left > 0)
+            .map(Duration::from_nanos)
+    }
+
+    /// How much longer this executor may take runs from those whose lease ran out, if it may.
+    ///
+    /// After an outage all leases have run out together: nobody takes from others until his own has been kept for a
+    /// whole period without a break.
+    #[must_use]
+    pub fn may_take_over_for(&self) -> Option<Duration> {
+        let since = self.steady_since_nanos.load(Ordering::Relaxed);
+        let steady = Moment::now().0.saturating_sub(since);
+        let length = i64::try_from(self.length.as_nanos()).unwrap_or(i64::MAX);
+        self.firm_for().filter(|_| steady >= length)
+    }
+
+    /// For how long after a renewal was sent the lease is firm.
+    fn firm_nanos(&self) -> i64 {
         let margin = Duration::from_secs(3).min(self.length / 5);
-        let firm = i64::try_from(self.length.saturating_sub(margin).as_nanos()).unwrap_or(i64::MAX);
-        sent != i64::MIN && Moment::now().0.saturating_sub(sent) < firm
+        i64::try_from(self.length.saturating_sub(margin).as_nanos()).unwrap_or(i64::MAX)
     }
 
     /// Tells of renewals: changes at each one.
@@ -81,12 +115,6 @@ impl Moment {
                 .saturating_add(time.tv_nsec),
         )
     }
-
-    /// How long ago that was.
-    #[must_use]
-    pub fn elapsed(self) -> Duration {
-        Duration::from_nanos(u64::try_from(Self::now().0.saturating_sub(self.0)).unwrap_or(0))
-    }
 }
 
 #[cfg(test)]
@@ -110,5 +138,34 @@ mod tests {
         lease.renewed(Moment(Moment::now().0 - 12_500_000_000));
 
         assert!(!lease.is_firm());
+    }
+
+    #[test]
+    fn the_right_to_take_over_takes_a_whole_period_without_a_break_in_the_renewals() {
+        let ago = |millis: i64| Moment(Moment::now().0 - millis * 1_000_000);
+        let renewed = |times: &[i64]| {
+            let lease = Lease::new(Duration::from_secs(15));
+            for millis in times {
+                lease.renewed(ago(*millis));
+            }
+            lease.may_take_over_for()
+        };
+
+        assert_eq!(renewed(&[]), None);
+        assert_eq!(renewed(&[14_000, 9_000, 4_000]), None, "not yet");
+        assert!(
+            renewed(&[16_000, 11_000, 6_000, 1_000])
+                .is_some_and(|left| left < Duration::from_secs(12))
+        );
+        assert_eq!(
+            renewed(&[60_000, 55_000, 14_000, 9_000, 4_000]),
+            None,
+            "there was a break"
+        );
+        assert_eq!(
+            renewed(&[60_000, 49_000, 38_000, 27_000, 16_000]),
+            None,
+            "the last one is too old"
+        );
     }
 }

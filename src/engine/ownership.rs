@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::TimeDelta;
 use diesel_async::AsyncPgConnection;
 use futures_util::FutureExt;
 use serde_json::Map;
@@ -96,15 +97,8 @@ impl Engine {
     }
 
     async fn tick_for_ever(&self) {
-        let mut steady_since = Moment::now();
         for count in 0_u64.. {
-            if !self.inner.parts.lease.is_firm() {
-                // After an outage all leases have run out together: nobody takes from others until his own has been
-                // kept for a whole period.
-                steady_since = Moment::now();
-            }
-            let take_over = steady_since.elapsed() >= self.inner.parts.lease.length();
-            if let Err(error) = self.tick(count, take_over).await {
+            if let Err(error) = self.tick(count).await {
                 warn!(
                     error = &error as &dyn std::error::Error,
                     "a tick failed and is repeated"
@@ -117,17 +111,19 @@ impl Engine {
         }
     }
 
-    async fn tick(&self, count: u64, take_over: bool) -> store::Result<()> {
+    async fn tick(&self, count: u64) -> store::Result<()> {
         let parts = &self.inner.parts;
         let capacity = parts
             .settings
             .max_open_runs
             .saturating_sub(self.open().len());
         let mut conn = parts.store.conn().await?;
+        let right = parts.lease.may_take_over_for();
+        let right = right.and_then(|left| TimeDelta::from_std(left).ok());
         let request = TickRequest {
             executor: parts.executor,
             capacity,
-            take_over,
+            take_over_until: right.map(|left| parts.clock.now() + left),
         };
         let ticked = executors::tick(&mut conn, request).await?;
         for key in ticked.claimed {

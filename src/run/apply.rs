@@ -92,8 +92,7 @@ impl Run {
                 self.history.waiting.insert(node, event.until);
                 let step = &mut self.history.steps[node.at()];
                 step.begin(event.attempt, event.started_at);
-                step.state = StepState::Waiting;
-                step.until = Some(event.until);
+                step.wait(event.until);
             }
             Event::StepSucceeded(event) => self.succeeded(sequence, at, event)?,
             Event::StepFailed(event) => self.failed(at, event)?,

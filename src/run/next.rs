@@ -89,9 +89,15 @@ impl Run {
         commands
     }
 
-    /// The next time at which [`Run::next`] has something new to say without any event.
+    /// The next time after `asked_at` at which [`Run::next`] has something new to say without any event.
+    ///
+    /// `asked_at` is when it was last asked. What was due by then has been said, also if it could not be done yet
+    /// (no place is free, attempts are still ending): no time makes that new, so that nobody wakes up for it.
     #[must_use]
-    pub fn wakes_at(&self) -> Option<DateTime<Utc>> {
+    pub fn wakes_at(&self, asked_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        if self.history.state.is_final() {
+            return None;
+        }
         let waits = self
             .history
             .waiting
@@ -106,6 +112,7 @@ impl Run {
             .map(|(_, &until)| until)
             .chain(self.history.deadline)
             .chain(stop)
+            .filter(|&at| at > asked_at)
             .min()
     }
 

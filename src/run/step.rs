@@ -115,6 +115,15 @@ impl Step {
         self.state = StepState::Running;
     }
 
+    /// Has the current attempt, and with it the step, wait until a time.
+    pub(super) fn wait(&mut self, until: DateTime<Utc>) {
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.state = StepState::Waiting;
+        }
+        self.until = Some(until);
+        self.state = StepState::Waiting;
+    }
+
     /// Ends the current attempt, and with it the step, in this state.
     pub(super) fn end(&mut self, state: StepState, at: DateTime<Utc>, error: Option<Failure>) {
         if let Some(attempt) = self.attempts.last_mut() {

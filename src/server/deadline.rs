@@ -14,6 +14,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 
 use super::answer::refusal;
+use crate::api::timeout;
 
 /// By how much we are earlier than tonic; timers are exact to a millisecond.
 const LEAD: Duration = Duration::from_millis(2);
@@ -29,7 +30,7 @@ impl Deadline {
     /// What the caller asked for; `None` without a `grpc-timeout`, or with one that cannot be read, which tonic
     /// ignores too.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
-        let timeout = parse(headers.get("grpc-timeout")?.to_str().ok()?)?;
+        let timeout = timeout::of(headers.get("grpc-timeout")?.to_str().ok()?)?;
         Some(Self {
             at: Instant::now() + timeout.saturating_sub(LEAD),
             timeout,
@@ -109,46 +110,5 @@ impl http_body::Body for BoundBody {
         self.body
             .as_ref()
             .map_or_else(SizeHint::default, http_body::Body::size_hint)
-    }
-}
-
-/// Reads `TimeoutValue TimeoutUnit` of the gRPC protocol: at most 8 digits and one of `H M S m u n`.
-fn parse(text: &str) -> Option<Duration> {
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    if number.len() > 8 || !number.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let number: u64 = number.parse().ok()?;
-    match unit {
-        "H" => Some(Duration::from_secs(number * 3_600)),
-        "M" => Some(Duration::from_secs(number * 60)),
-        "S" => Some(Duration::from_secs(number)),
-        "m" => Some(Duration::from_millis(number)),
-        "u" => Some(Duration::from_micros(number)),
-        "n" => Some(Duration::from_nanos(number)),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn timeouts_are_read_as_the_protocol_says() {
-        for (text, timeout) in [
-            ("5S", Some(Duration::from_secs(5))),
-            ("250m", Some(Duration::from_millis(250))),
-            ("99999999n", Some(Duration::from_nanos(99_999_999))),
-            ("1H", Some(Duration::from_hours(1))),
-            ("", None),
-            ("S", None),
-            ("5", None),
-            ("+5S", None),
-            ("999999999S", None),
-            ("5é", None),
-        ] {
-            assert_eq!(parse(text), timeout, "{text}");
-        }
     }
 }

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{
-    BigInt, Bool, Double, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
-};
+use diesel::sql_types::{BigInt, Double, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
@@ -103,8 +101,9 @@ pub struct TickRequest {
     pub executor: ExecutorId,
     /// How many runs it has room for.
     pub capacity: usize,
-    /// Whether it may take runs whose executor let its lease run out; those of a retired one it always may.
-    pub take_over: bool,
+    /// Until when it may take runs whose executor let its lease run out, if it may; those of a retired one it always
+    /// may. A time and not a yes, because a statement may be on its way for longer than the right to it lasts.
+    pub take_over_until: Option<DateTime<Utc>>,
 }
 
 /// What a tick found.
@@ -139,7 +138,7 @@ struct TickRow {
 pub async fn tick(conn: &mut AsyncPgConnection, request: TickRequest) -> Result<Ticked> {
     let rows: Vec<TickRow> = diesel::sql_query(
         "WITH gone AS (SELECT executor_id FROM executors \
-         WHERE executor_id <> $1 AND (retired OR ($3 AND lease_until < now()))), \
+         WHERE executor_id <> $1 AND (retired OR (now() < $3 AND lease_until < now()))), \
          due AS (SELECT namespace, run_id FROM workflow_runs WHERE wake_at <= now() AND event_format <= $4 \
          ORDER BY wake_at LIMIT $2 FOR UPDATE SKIP LOCKED), \
          orphaned AS (SELECT namespace, run_id FROM workflow_runs WHERE executor_id IN (SELECT executor_id FROM gone) \
@@ -153,7 +152,7 @@ pub async fn tick(conn: &mut AsyncPgConnection, request: TickRequest) -> Result<
     )
     .bind::<SqlUuid, _>(request.executor.uuid())
     .bind::<BigInt, _>(i64::try_from(request.capacity).unwrap_or(i64::MAX))
-    .bind::<Bool, _>(request.take_over)
+    .bind::<Nullable<Timestamptz>, _>(request.take_over_until)
     .bind::<SmallInt, _>(FORMAT)
     .load(conn)
     .await?;

@@ -2,6 +2,7 @@
 //! twice but what its effect class allows.
 
 mod effects;
+mod outages;
 mod stopping;
 
 use std::collections::{BTreeMap, HashMap};
@@ -195,7 +196,7 @@ async fn a_wait_that_ends_while_nobody_is_there_is_over_at_the_next_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_nobody_was_told_of_is_durable_before_its_answer_and_goes_on() {
+async fn a_run_is_durable_when_its_start_is_answered() {
     let bin = HttpBin::start().await;
     let held = bin.hold("/slow");
     let mut binary = Binary::start(&[]).await;

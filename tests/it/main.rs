@@ -8,9 +8,13 @@
     reason = "a test that cannot go on may say so by panicking"
 )]
 
+mod applets;
+mod bad_input;
 mod cancel;
 mod command_line;
+mod conformance;
 mod crash;
+mod flows;
 mod idle;
 mod journal;
 mod migrations;
@@ -18,5 +22,6 @@ mod ownership;
 mod payloads;
 mod runs;
 mod semantics;
+mod service;
 mod support;
 mod watch;

@@ -25,6 +25,7 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
 
 /// The value of a future that has to come within `limit`.
 pub async fn bounded<T>(limit: Duration, what: &str, future: impl Future<Output = T>) -> T {
-    let value = tokio::time::timeout(limit, future).await;
+    // Boxed, for these futures become large.
+    let value = tokio::time::timeout(limit, Box::pin(future)).await;
     value.unwrap_or_else(|_| panic!("{what}: not within {limit:?}"))
 }

@@ -3,9 +3,9 @@
 use prost::Message;
 use serde_json::Value;
 
+use super::flow::effect;
 use super::time::{duration_between, timestamp};
 use super::value::{self, struct_to_proto};
-use crate::flow::Effect;
 use crate::flow::graph::Graph;
 use crate::ids::StepPath;
 use crate::proto::{
@@ -221,16 +221,6 @@ pub fn ports(port: &str) -> Vec<String> {
 #[must_use]
 pub fn number(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
-}
-
-/// An effect's name on the wire.
-#[must_use]
-pub fn effect(effect: Effect) -> proto::Effect {
-    match effect {
-        Effect::Pure => proto::Effect::Pure,
-        Effect::Idempotent => proto::Effect::Idempotent,
-        Effect::AtMostOnce => proto::Effect::AtMostOnce,
-    }
 }
 
 /// A wait reason's name on the wire.

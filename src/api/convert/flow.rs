@@ -6,6 +6,7 @@ mod tests;
 use prost_types::Struct;
 use serde_json::{Map, Value};
 
+use super::run::run_state;
 use super::time::{from_duration, timestamp};
 use super::value::{struct_from_proto, struct_to_proto};
 use super::{not_yet_supported, time, unknown_enum, violation};
@@ -145,20 +146,6 @@ pub fn effect(effect: Effect) -> proto::Effect {
         Effect::Pure => proto::Effect::Pure,
         Effect::Idempotent => proto::Effect::Idempotent,
         Effect::AtMostOnce => proto::Effect::AtMostOnce,
-    }
-}
-
-/// A run's state as the wire has it.
-fn run_state(state: RunState) -> proto::RunState {
-    match state {
-        RunState::Queued => proto::RunState::Queued,
-        RunState::Running => proto::RunState::Running,
-        RunState::Waiting => proto::RunState::Waiting,
-        RunState::Paused => proto::RunState::Paused,
-        RunState::Cancelling => proto::RunState::Cancelling,
-        RunState::Succeeded => proto::RunState::Succeeded,
-        RunState::Failed => proto::RunState::Failed,
-        RunState::Cancelled => proto::RunState::Cancelled,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use chrono::DateTime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -141,6 +142,7 @@ impl Driver {
             before_end: None,
             letters: Letters::default(),
             mailbox,
+            decided_at: DateTime::UNIX_EPOCH,
             stopping: None,
             draining: false,
         }

@@ -24,6 +24,7 @@ impl Driver {
     pub(super) fn decide(&mut self) {
         while self.before_end.is_none() && self.finish.is_none() {
             let now = self.now();
+            self.decided_at = now;
             let commands = self.run.next(now);
             let mut changed = false;
             for command in commands {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{TimeDelta, Utc};
 use diesel_async::AsyncPgConnection;
 use synapps::ids::{ExecutorId, RunKey};
 use synapps::run::event::FORMAT;
@@ -17,7 +18,7 @@ const LEASE: Duration = Duration::from_secs(15);
 /// A database with executors and runs, and a connection to ask for claims.
 struct Floor {
     _database: Database,
-    _store: Store,
+    store: Store,
     sql: Client,
     conn: AsyncPgConnection,
 }
@@ -30,7 +31,7 @@ impl Floor {
         Self {
             sql: database.sql().await,
             _database: database,
-            _store: store,
+            store,
             conn,
         }
     }
@@ -68,10 +69,11 @@ impl Floor {
     }
 
     async fn tick_for(&mut self, executor: ExecutorId, take_over: bool, capacity: usize) -> Ticked {
+        let right = Utc::now() + TimeDelta::seconds(10);
         let request = TickRequest {
             executor,
             capacity,
-            take_over,
+            take_over_until: take_over.then_some(right),
         };
         executors::tick(&mut self.conn, request).await.unwrap()
     }
@@ -121,6 +123,26 @@ async fn who_may_not_take_over_yet_leaves_the_dead_alone_and_still_takes_from_th
 
     assert_eq!(ids(&claimed.claimed), [of_retired]);
     assert_eq!(floor.owner_and_epoch(of_dead).await, (Some(dead), 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_was_on_its_way_for_too_long_takes_nothing_from_the_dead() {
+    let mut floor = Floor::open().await;
+    let (dead, heir) = (floor.executor().await, floor.executor().await);
+    floor.run(Some(dead), "0").await;
+    floor.dies(dead).await;
+    let request = TickRequest {
+        executor: heir,
+        capacity: 100,
+        take_over_until: Some(Utc::now() - TimeDelta::milliseconds(1)),
+    };
+
+    let late = executors::tick(&mut floor.conn, request).await.unwrap();
+
+    assert!(
+        late.claimed.is_empty(),
+        "after an outage the lease of the other one may be about to be renewed"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,7 +203,7 @@ async fn rows_that_somebody_has_locked_are_skipped_and_claimed_later() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_that_claim_at_once_each_run_goes_to_one() {
     let mut floor = Floor::open().await;
-    let mut other = floor._store.dedicated().await.unwrap();
+    let mut other = floor.store.dedicated().await.unwrap();
     let (one, two) = (floor.executor().await, floor.executor().await);
     let mut runs = Vec::new();
     for _ in 0..20 {
@@ -190,7 +212,7 @@ async fn of_two_that_claim_at_once_each_run_goes_to_one() {
     let request = TickRequest {
         executor: two,
         capacity: 100,
-        take_over: true,
+        take_over_until: None,
     };
 
     let (first, second) = tokio::join!(floor.tick(one, true), executors::tick(&mut other, request));

@@ -160,9 +160,9 @@ async fn after_an_outage_that_outlasts_all_leases_nobody_takes_from_anybody() {
 
         for proxy in [&proxy, &other_proxy] {
             if silent {
-                proxy.silence()
+                proxy.silence();
             } else {
-                proxy.close()
+                proxy.close();
             }
         }
         let out = "SELECT max(lease_until) < now() - interval '1 second' FROM executors";

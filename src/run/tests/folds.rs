@@ -1,0 +1,138 @@
+//! Recovery: a fold of the journal is the run, at every point, and old journals fold for ever.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use proptest::prelude::*;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::shapes::{any_shape, graph};
+use super::simulation::{Applets, Simulation, any_chance};
+use crate::flow::Effect;
+use crate::run::event::{Event, Recorded};
+use crate::run::{Command, Run};
+
+proptest! {
+    #[test]
+    fn a_fold_of_the_journal_equals_the_live_run_at_every_prefix(shape in any_shape(), chance in any_chance()) {
+        let ended = Simulation::ended(shape, chance, Applets::Obedient);
+
+        let mut folded = Run::new(Arc::clone(&ended.shape.graph));
+        prop_assert_eq!(ended.story.journal.len(), ended.story.histories.len());
+        for ((recorded, live), sequence) in ended.story.journal.iter().zip(&ended.story.histories).zip(1..) {
+            let event = Event::decode(recorded.event.kind(), &recorded.event.encode()).unwrap();
+            prop_assert_eq!(recorded.sequence, sequence);
+            prop_assert_eq!(&event, &recorded.event);
+            folded.apply(&Recorded { event, ..recorded.clone() }).unwrap();
+            prop_assert_eq!(folded.history(), live, "after event {} of {:?}", sequence, ended);
+        }
+    }
+
+    #[test]
+    fn an_event_out_of_its_place_is_refused(shape in any_shape(), chance in any_chance(), place in any::<prop::sample::Index>()) {
+        let ended = Simulation::ended(shape, chance, Applets::Obedient);
+        let mut torn = ended.story.journal;
+
+        let lost = place.index(torn.len() - 1);
+        torn.remove(lost);
+
+        let mismatch = Run::fold(Arc::clone(&ended.shape.graph), &torn).unwrap_err();
+        prop_assert_eq!(mismatch.sequence, i64::try_from(lost).unwrap() + 2);
+    }
+}
+
+/// The first line of a file of the corpus.
+#[derive(Deserialize)]
+struct Header {
+    nodes: Vec<(String, Effect)>,
+    edges: Vec<String>,
+}
+
+/// A line of the journal.
+#[derive(Deserialize)]
+struct Line<'a> {
+    at: DateTime<Utc>,
+    kind: String,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+/// The last line: what the fold must say.
+#[derive(Debug, PartialEq, Deserialize)]
+struct Expected {
+    state: String,
+    progress: u32,
+    steps: Value,
+    next: Vec<String>,
+}
+
+#[test]
+fn old_journals_fold_for_ever() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/run/tests/journals");
+    let files: Vec<_> = fs::read_dir(corpus).unwrap().collect();
+    assert!(files.len() >= 10, "the corpus has lost a journal");
+    for file in files {
+        let path = file.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        let mut lines: Vec<&str> = text.lines().collect();
+        let expected: Expected = serde_json::from_str(lines.pop().unwrap()).unwrap();
+        let header: Header = serde_json::from_str(lines.remove(0)).unwrap();
+        let nodes: Vec<_> = header
+            .nodes
+            .iter()
+            .map(|(id, effect)| (&**id, *effect))
+            .collect();
+        let edges: Vec<_> = header.edges.iter().map(String::as_str).collect();
+
+        let journal: Vec<Recorded> = (1..).zip(&lines).map(|(at, line)| read(at, line)).collect();
+        let run = Run::fold(graph(&nodes, &edges), &journal);
+
+        let run = run.unwrap_or_else(|mismatch| panic!("{}: {mismatch}", path.display()));
+        let last = journal.last().unwrap().at;
+        assert_eq!(said_of(&run, last), expected, "{}", path.display());
+    }
+}
+
+fn read(sequence: i64, line: &str) -> Recorded {
+    let line: Line<'_> = serde_json::from_str(line).unwrap();
+    Recorded {
+        sequence,
+        at: line.at,
+        event: Event::decode(&line.kind, line.data.get()).unwrap(),
+        payload: None,
+    }
+}
+
+fn said_of(run: &Run, at: DateTime<Utc>) -> Expected {
+    let steps = run.steps().map(|(node, step)| {
+        let attempts: Vec<&str> = step.attempts.iter().map(|it| it.state.as_str()).collect();
+        let told = serde_json::json!([step.state.as_str(), attempts]);
+        (run.path(node).to_string(), told)
+    });
+    Expected {
+        state: run.state().to_string(),
+        progress: run.progress(),
+        steps: Value::Object(steps.collect()),
+        next: run.next(at).iter().map(|it| wanted(run, it)).collect(),
+    }
+}
+
+fn wanted(run: &Run, command: &Command) -> String {
+    match command {
+        Command::Start => "start".to_owned(),
+        Command::Resume(_) => "resume".to_owned(),
+        Command::Skip(node) => format!("skip {}", run.path(*node)),
+        Command::Attempt { node, number, .. } => format!("attempt {number} of {}", run.path(*node)),
+        Command::Park(node) => format!("park {}", run.path(*node)),
+        Command::Stop(cause) => format!("stop, {cause}"),
+        Command::Abandon(node, cause) => format!("abandon {}, {cause}", run.path(*node)),
+        Command::Succeed => "succeed".to_owned(),
+        Command::Fail(error) => format!("fail, {}", error.failure.reason),
+        Command::Cancel => "cancel".to_owned(),
+        Command::Wait { until, .. } => format!("wait until {until:?}"),
+    }
+}

@@ -1,0 +1,23 @@
+//! Chance, as a list of numbers.
+
+use proptest::prelude::*;
+
+/// Numbers to choose by; after the last one it is always the first choice.
+#[derive(Clone, Debug)]
+pub(in crate::run::tests) struct Chance {
+    numbers: std::vec::IntoIter<u8>,
+}
+
+impl Chance {
+    /// Chooses one of so many, at most 256.
+    pub fn pick(&mut self, of: usize) -> usize {
+        usize::from(self.numbers.next().unwrap_or_default()) % of.max(1)
+    }
+}
+
+/// Any list of choices; short ones, where nearly all goes well, as well as long ones.
+pub(in crate::run::tests) fn any_chance() -> impl Strategy<Value = Chance> {
+    prop::collection::vec(any::<u8>(), 0..400).prop_map(|numbers| Chance {
+        numbers: numbers.into_iter(),
+    })
+}
