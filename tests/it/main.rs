@@ -10,6 +10,7 @@
 
 mod applets;
 mod bad_input;
+mod cancel;
 mod command_line;
 mod conformance;
 mod crash;
@@ -18,5 +19,9 @@ mod idle;
 mod journal;
 mod migrations;
 mod ownership;
+mod payloads;
+mod runs;
+mod semantics;
 mod service;
 mod support;
+mod watch;
