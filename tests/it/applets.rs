@@ -1,4 +1,4 @@
-//! AppletService: the catalogue, and that its examples are what it says.
+//! `AppletService`: the catalogue, and that its examples are what it says.
 
 use serde_json::json;
 use synapps::proto::{

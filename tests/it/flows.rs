@@ -1,4 +1,4 @@
-//! FlowService: flows are stored, read, changed, listed, checked and deleted.
+//! `FlowService`: flows are stored, read, changed, listed, checked and deleted.
 
 mod create;
 mod delete;

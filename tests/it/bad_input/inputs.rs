@@ -20,7 +20,7 @@ fn started_with(input: Value) -> StartRunRequest {
     }
 }
 
-/// The same refusal of StartRun and ExecuteRun.
+/// The same refusal of `StartRun` and `ExecuteRun`.
 async fn refusal(server: &Calls, request: StartRunRequest) -> Status {
     let execute = ExecuteRunRequest {
         flow_id: request.flow_id.clone(),

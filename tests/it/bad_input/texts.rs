@@ -2,11 +2,13 @@
 
 use serde_json::json;
 use synapps::proto::{Flow, GetFlowRequest};
+use tonic::Code;
 
 use super::{assert_refused, assert_unharmed, refusal, told};
-use crate::support::calls::violated_fields;
+use crate::support::calls::{Calls, assert_error, violated_fields};
 use crate::support::flows::chain;
 use crate::support::server::TestServer;
+use crate::support::wire;
 
 fn plain() -> Flow {
     chain("f", &[("x", "transform", json!({"template": "t"}))])
@@ -104,78 +106,76 @@ async fn too_many_labels_are_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_nul_character_is_refused_in_every_text_of_a_flow() {
-    type Change = fn(&mut Flow);
+    type Text = fn(&mut Flow) -> &mut String;
     let server = TestServer::start().await;
-    let changes: [(&str, Change); 16] = [
-        ("flow.id", |flow| flow.id = "a\0b".to_owned()),
-        ("flow.name", |flow| flow.name = "a\0b".to_owned()),
-        ("flow.description", |flow| {
-            flow.description = "a\0b".to_owned()
-        }),
-        ("flow.labels[a\\0b]", |flow| {
-            drop(flow.labels.insert("a\0b".to_owned(), String::new()))
-        }),
+    let texts: [(&str, Text); 11] = [
+        ("flow.id", |flow| &mut flow.id),
+        ("flow.name", |flow| &mut flow.name),
+        ("flow.description", |flow| &mut flow.description),
         ("flow.labels[k]", |flow| {
-            drop(flow.labels.insert("k".to_owned(), "a\0b".to_owned()))
+            flow.labels.entry("k".to_owned()).or_default()
         }),
-        ("flow.nodes[2].id", |flow| {
-            flow.nodes[2].id = "a\0b".to_owned()
-        }),
-        ("flow.nodes[2].type", |flow| {
-            flow.nodes[2].r#type = "a\0b".to_owned()
-        }),
+        ("flow.nodes[2].id", |flow| &mut flow.nodes[2].id),
+        ("flow.nodes[2].type", |flow| &mut flow.nodes[2].r#type),
         ("flow.nodes[2].display_name", |flow| {
-            flow.nodes[2].display_name = "a\0b".to_owned()
+            &mut flow.nodes[2].display_name
         }),
-        ("flow.nodes[2].data.template", |flow| {
-            set(flow, "template", json!("a\0b"))
-        }),
-        ("flow.nodes[2].data.source", |flow| {
-            set(flow, "source", json!({"a\0b": 1}))
-        }),
-        ("flow.nodes[2].data.schema[1].k", |flow| {
-            set(flow, "schema", json!([0, {"k": "a\0b"}]))
-        }),
-        ("flow.edges[0].id", |flow| {
-            flow.edges[0].id = "a\0b".to_owned()
-        }),
-        ("flow.edges[0].source", |flow| {
-            flow.edges[0].source = "a\0b".to_owned()
+        ("flow.edges[0].id", |flow| &mut flow.edges[0].id),
+        ("flow.edges[0].source", |flow| &mut flow.edges[0].source),
+        ("flow.edges[0].source_handle", |flow| {
+            &mut flow.edges[0].source_handle
         }),
         ("flow.edges[0].target_handle", |flow| {
-            flow.edges[0].target_handle = "a\0b".to_owned()
-        }),
-        ("flow.edges[0].source_handle", |flow| {
-            flow.edges[0].source_handle = "a\0b".to_owned()
-        }),
-        ("flow.input_schema.title", |flow| {
-            let schema = json!({"title": "a\0b"});
-            flow.input_schema = Some(crate::support::wire::fields(&schema));
+            &mut flow.edges[0].target_handle
         }),
     ];
 
-    for (field, change) in changes {
+    for (field, text) in texts {
         let mut flow = plain();
-        change(&mut flow);
-        let status = refusal(&server, flow).await;
-
-        assert_eq!(
-            status.code(),
-            tonic::Code::InvalidArgument,
-            "{field}: {status:?}"
-        );
-        let fields = violated_fields(&status);
-        assert!(fields.contains(&field.to_owned()), "{field}: {fields:?}");
-        assert!(
-            !fields.iter().any(|field| field.contains('\0')),
-            "{fields:?}"
-        );
+        "a\0b".clone_into(text(&mut flow));
+        assert_nul_refused(&server, flow, field).await;
     }
     assert_unharmed(&server).await;
 }
 
-fn set(flow: &mut Flow, key: &str, value: serde_json::Value) {
-    let data = flow.nodes[2].data.get_or_insert_default();
-    data.fields
-        .insert(key.to_owned(), crate::support::wire::value(&value));
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nul_character_is_refused_in_configs_schemas_and_keys() {
+    let server = TestServer::start().await;
+    let with = |config| chain("f", &[("x", "transform", config)]);
+    let mut labelled = plain();
+    labelled.labels.insert("a\0b".to_owned(), String::new());
+    let mut titled = plain();
+    titled.input_schema = Some(wire::fields(&json!({"title": "a\0b"})));
+
+    for (field, flow) in [
+        (
+            "flow.nodes[2].data.template",
+            with(json!({"template": "a\0b"})),
+        ),
+        (
+            "flow.nodes[2].data.source",
+            with(json!({"source": {"a\0b": 1}})),
+        ),
+        (
+            "flow.nodes[2].data.schema[1].k",
+            with(json!({"schema": [0, {"k": "a\0b"}]})),
+        ),
+        ("flow.nodes[2].data", with(json!({"a\0b": 1}))),
+        ("flow.labels[a\\0b]", labelled),
+        ("flow.input_schema.title", titled),
+    ] {
+        assert_nul_refused(&server, flow, field).await;
+    }
+    assert_unharmed(&server).await;
+}
+
+/// Asserts that a flow is refused for this field, and that the refusal does not repeat the character.
+async fn assert_nul_refused(server: &Calls, flow: Flow, field: &str) {
+    let status = refusal(server, flow).await;
+
+    assert_error(&status, Code::InvalidArgument, "INVALID_FLOW");
+    let fields = violated_fields(&status);
+    assert!(fields.contains(&field.to_owned()), "{field}: {fields:?}");
+    assert!(!fields.concat().contains('\0'), "{fields:?}");
+    assert!(!status.message().contains('\0'), "{status:?}");
 }

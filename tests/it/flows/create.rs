@@ -1,4 +1,4 @@
-//! CreateFlow and GetFlow.
+//! `CreateFlow` and `GetFlow`.
 
 use prost_types::Duration;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! DeleteFlow.
+//! `DeleteFlow`.
 
 use serde_json::json;
 use synapps::proto::{DeleteFlowRequest, ListFlowsRequest, ListRunsRequest, RunState};

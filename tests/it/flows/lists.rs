@@ -1,4 +1,4 @@
-//! ListFlows and ListFlowRevisions.
+//! `ListFlows` and `ListFlowRevisions`.
 
 use prost_types::Timestamp;
 use serde_json::json;

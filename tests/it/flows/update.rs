@@ -1,4 +1,4 @@
-//! UpdateFlow.
+//! `UpdateFlow`.
 
 use serde_json::json;
 use synapps::proto::{Flow, RunState, UpdateFlowRequest};

@@ -1,4 +1,4 @@
-//! ValidateFlow.
+//! `ValidateFlow`.
 
 use prost_types::Duration;
 use serde_json::json;
