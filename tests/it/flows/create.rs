@@ -33,7 +33,7 @@ fn full(id: &str) -> Flow {
                 seconds: 3,
                 nanos: 0,
             });
-            node.display_name = "Ask — 問う".to_owned();
+            "Ask — 問う".clone_into(&mut node.display_name);
         })
         .effect(Effect::Idempotent)
         .edge("start", "call")
@@ -51,8 +51,8 @@ fn full(id: &str) -> Flow {
         node.position.get_or_insert_default();
     }
     let edge = &mut flow.edges[0];
-    edge.id = "the way".to_owned();
-    edge.target_handle = "in".to_owned();
+    "the way".clone_into(&mut edge.id);
+    "in".clone_into(&mut edge.target_handle);
     edge.animated = true;
     flow
 }

@@ -115,8 +115,8 @@ async fn runs_stay_without_a_flow_and_a_new_flow_does_not_inherit_them() {
     assert_eq!(created.revision, 1);
     assert_eq!(listed.flows[0].last_run_id, "");
     assert_eq!(inherited, Vec::<String>::new());
-    assert_eq!(runs_of(&server, "f").await, [new.clone()]);
-    assert_eq!(runs_of(&server, "").await, [new, old.clone()]);
+    assert_eq!(runs_of(&server, "f").await, [new.as_str()]);
+    assert_eq!(runs_of(&server, "").await, [new.as_str(), old.as_str()]);
     assert_eq!(server.get(&old).await.flow_id, "");
 }
 
