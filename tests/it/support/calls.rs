@@ -132,33 +132,39 @@ impl Calls {
 
     /// The run with payloads once it has ended, however it did.
     pub async fn finished_run(&self, run_id: &str) -> Run {
-        let ended = |run: &Run| {
-            [RunState::Succeeded, RunState::Failed, RunState::Cancelled].contains(&run.state())
-        };
-        self.run_once(run_id, "the end of a run", ended).await;
+        self.watched(run_id, 0).await;
         self.get(run_id).await
     }
 
-    /// The run once it has this state; panics if it ends in another one.
+    /// The run in view FULL once it has this state; panics if it ends in another one.
     pub async fn run_in_state(&self, run_id: &str, state: RunState) -> Run {
-        self.run_once(run_id, state.as_str_name(), |run| run.state() == state)
-            .await
+        let wanted = |run: &Run| run.state() == state;
+        self.run_once(run_id, state.as_str_name(), wanted).await
     }
 
-    /// The run in view FULL once `wanted` holds, which is looked at after each of its events.
+    /// The run in view FULL once `wanted` holds, which is looked at after each of its events that is no replay.
     pub async fn run_once(&self, run_id: &str, what: &str, wanted: impl Fn(&Run) -> bool) -> Run {
         let wait = async {
             let mut watch = self.watch(run_id, 0).await;
+            let mut live = false;
             loop {
                 let message = watch.message().await.unwrap();
+                let ended = message.is_none();
+                let caught_up = |message: WatchRunResponse| {
+                    matches!(
+                        message.message,
+                        Some(watch_run_response::Message::CaughtUp(_))
+                    )
+                };
+                live |= message.is_none_or(caught_up);
+                if !live {
+                    continue;
+                }
                 let run = self.get_as(run_id, RunView::Full).await;
                 if wanted(&run) {
                     return run;
                 }
-                assert!(
-                    message.is_some(),
-                    "the run has ended before {what}: {run:?}"
-                );
+                assert!(!ended, "the run has ended before {what}: {run:?}");
             }
         };
         within(what, wait).await
