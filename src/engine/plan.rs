@@ -132,7 +132,11 @@ impl Plan {
                         field.push('.');
                         field.push_str(&name);
                     }
-                    LocationSegment::Index(index) => field += &format!("[{index}]"),
+                    LocationSegment::Index(index) => {
+                        field.push('[');
+                        field.push_str(&index.to_string());
+                        field.push(']');
+                    }
                 }
             }
             Violation {
