@@ -98,7 +98,7 @@ pub fn step(run: &Run, index: NodeIndex) -> proto::Step {
         step_path: path.to_string(),
         node_id: node.id.to_string(),
         applet: node.kind.to_string(),
-        state: step_state(step.state).into(),
+        state: step_state(state_of(run, step)).into(),
         attempt: number(step.attempt()),
         attempts: step.attempts[shown..]
             .iter()
@@ -146,8 +146,17 @@ fn attempt(attempt: &Attempt, path: &StepPath) -> proto::StepAttempt {
 
 /// Whether a step is in one of these states; all are, if there are none.
 #[must_use]
-pub fn is_wanted(step: &Step, states: &[StepState]) -> bool {
-    states.is_empty() || states.contains(&step.state)
+pub fn is_wanted(run: &Run, step: &Step, states: &[StepState]) -> bool {
+    states.is_empty() || states.contains(&state_of(run, step))
+}
+
+/// A step's state as callers know it: what a run left undone when it ended was cancelled with it, which is no event of
+/// its own.
+fn state_of(run: &Run, step: &Step) -> StepState {
+    match step.state {
+        StepState::Pending if run.state().is_final() => StepState::Cancelled,
+        state => state,
+    }
 }
 
 /// A run's state on the wire.

@@ -148,7 +148,7 @@ impl Api {
         let wanted = view
             .run
             .steps()
-            .filter(|(index, step)| index.at() >= from && run::is_wanted(step, &states))
+            .filter(|(index, step)| index.at() >= from && run::is_wanted(&view.run, step, &states))
             .map(|(index, _)| index);
         let indexes: Vec<_> = wanted.take(size + 1).collect();
         let (steps, more) = cut(

@@ -185,7 +185,7 @@ async fn without_an_end_the_leaves_give_the_output() {
 
     assert_eq!(output(&server.finished_run(&one).await), json!("a"));
     let run = server.finished_run(&several).await;
-    assert_eq!(output(&run), json!({ "b": "ab", "c": "5" }), "{run:?}");
+    assert_eq!(output(&run), json!({ "b": "ab", "c": 5 }), "{run:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,14 +13,14 @@ use crate::support::calls::{assert_error, assert_gapless, events_of, metadata};
 use crate::support::flows::chain;
 use crate::support::http_bin::HttpBin;
 
-/// A flow whose events, with payloads, are far more than what is on the way to a client.
+/// A flow whose events, with payloads, are far more than the 2 MiB that are on the way to a client at most.
 fn talkative(id: &str, bin: &HttpBin) -> Flow {
     let mut nodes = vec![(
         "get".to_owned(),
         "http_request",
         json!({ "url": bin.url("/slow") }),
     )];
-    for number in 0..60 {
+    for number in 0..120 {
         nodes.push((
             format!("n{number}"),
             "transform",
