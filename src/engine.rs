@@ -1,7 +1,7 @@
 //! The engine: drives every open run that this process owns.
 //!
-//! [`Engine`] is the handle that the api calls. Behind it are one [`driver`] task per open run, and two loops that
-//! [`ownership`] keeps: one renews the lease, the other claims runs and reads letters.
+//! [`Engine`] is the handle that the api calls. Behind it are one `driver` task per open run, and two loops that
+//! `ownership` keeps: one renews the lease, the other claims runs and reads letters.
 
 mod attempt;
 mod cancel;

@@ -197,10 +197,13 @@ impl Template {
         for piece in scan::pieces(text)? {
             parts.push(match piece {
                 Piece::Text(text) => Part::Text(text.into()),
-                Piece::Token(token) => match Path::parse(token) {
-                    Some(path) => Part::Path(path),
-                    None => Part::Expression(Expression::parse(token)?),
-                },
+                Piece::Token(token) => {
+                    limits::check_length(token)?;
+                    match Path::parse(token) {
+                        Some(path) => Part::Path(path),
+                        None => Part::Expression(Expression::parse(token)?),
+                    }
+                }
             });
         }
         Ok(Self {

@@ -4,7 +4,7 @@ use prost_types::Struct;
 use serde_json::Value;
 use tonic::{Request, Response, Status};
 
-use super::convert::{flow, required, time};
+use super::convert::{effect, flow, required, time};
 use super::status::{Error, Result};
 use super::{Api, MAX_ANSWER_BYTES, page};
 use crate::applet::registry::Entry;
@@ -89,7 +89,7 @@ fn applet(entry: &Entry) -> Applet {
                 description: meaning.to_owned(),
             })
             .collect(),
-        effect: flow::effect(description.effect).into(),
+        effect: effect(description.effect).into(),
         failure_reasons: description
             .reasons
             .iter()

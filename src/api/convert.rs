@@ -9,7 +9,8 @@ pub mod run;
 pub mod time;
 pub mod value;
 
-use crate::flow::Violation;
+use crate::flow::{Effect, Violation};
+use crate::proto;
 
 /// The most bytes of an answer.
 pub const MOST_BYTES: usize = super::MAX_ANSWER_BYTES;
@@ -41,5 +42,15 @@ pub fn violation(field: &str, reason: &'static str, description: impl Into<Strin
         field: field.to_owned(),
         reason,
         description: description.into(),
+    }
+}
+
+/// An effect as the wire has it.
+#[must_use]
+pub fn effect(effect: Effect) -> proto::Effect {
+    match effect {
+        Effect::Pure => proto::Effect::Pure,
+        Effect::Idempotent => proto::Effect::Idempotent,
+        Effect::AtMostOnce => proto::Effect::AtMostOnce,
     }
 }

@@ -4,10 +4,10 @@ mod lists;
 mod payload;
 mod show;
 mod start;
+mod wait;
 
 use std::time::Duration;
 
-use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -18,7 +18,6 @@ use super::status::{Error, Result};
 use super::timeout;
 use super::watch::{self, Departure, ExecuteStream, WatchStream};
 use crate::engine::{self, Start, Started};
-use crate::hub::{Signal, Subscription};
 use crate::ids::{Namespace, RunId, RunKey};
 use crate::proto::run_service_server::RunService;
 use crate::proto::{
@@ -27,15 +26,10 @@ use crate::proto::{
     ListRunsResponse, ListStepsRequest, ListStepsResponse, ReadPayloadRequest, RunStarted,
     StartRunRequest, StartRunResponse, WaitRunRequest, WaitRunResponse, WatchRunRequest,
 };
-use crate::store::runs::{self as rows, Deleted, RunRow};
+use crate::store::deletion::{self, Deleted};
+use crate::store::runs::RunRow;
 use show::Wanted;
 
-/// How long `WaitRun` waits where the caller says nothing.
-const WAIT: Duration = Duration::from_mins(1);
-/// The longest that `WaitRun` waits.
-const LONGEST_WAIT: Duration = Duration::from_hours(1);
-/// How long before the caller's deadline `WaitRun` answers.
-const BEFORE_DEADLINE: Duration = Duration::from_millis(200);
 /// How long attempts in flight may go on after a cancel where the caller says nothing.
 const GRACE: Duration = Duration::from_secs(10);
 /// The longest grace.
@@ -44,27 +38,6 @@ const LONGEST_GRACE: Duration = Duration::from_mins(10);
 const REASON_LENGTH: usize = 1_000;
 
 impl Api {
-    /// Waits until the run is final or the time is up.
-    async fn wait(
-        &self,
-        key: &RunKey,
-        mut subscription: Subscription,
-        until: Instant,
-    ) -> Result<()> {
-        let draining = self.engine.draining();
-        loop {
-            let row = self.engine.row(key).await?;
-            if row.state.is_final() {
-                return Ok(());
-            }
-            tokio::select! {
-                () = tokio::time::sleep_until(until) => return Ok(()),
-                () = draining.cancelled() => return Ok(()),
-                () = news(&mut subscription, row.last_sequence) => {}
-            }
-        }
-    }
-
     async fn cancel(
         &self,
         namespace: Namespace,
@@ -112,7 +85,7 @@ impl Api {
         checks.finish()?;
         let key = run_key(namespace, run_id);
         let mut conn = self.engine.store().conn().await?;
-        match rows::delete(&mut conn, &key).await? {
+        match deletion::delete(&mut conn, &key).await? {
             Deleted::Yes => Ok(DeleteRunResponse {}),
             Deleted::Open(state) => Err(Error::RunNotDone {
                 id: key.run_id,
@@ -213,21 +186,6 @@ fn run_key(namespace: Namespace, run_id: Uuid) -> RunKey {
     RunKey {
         namespace,
         run_id: RunId::new(run_id),
-    }
-}
-
-/// Waits for a sign that the run has gone beyond this sequence.
-async fn news(subscription: &mut Subscription, last_sequence: i64) {
-    loop {
-        match subscription.next().await {
-            Signal::Behind(reached) if reached <= last_sequence => {}
-            Signal::Behind(_) | Signal::Missed => return,
-            Signal::Events(events) => {
-                if events.last().is_some_and(|event| event.event.is_final()) {
-                    return;
-                }
-            }
-        }
     }
 }
 
@@ -334,41 +292,13 @@ impl RunService for Api {
         &self,
         request: Request<WaitRunRequest>,
     ) -> Result<Response<WaitRunResponse>, Status> {
-        let header = request
-            .metadata()
-            .get("grpc-timeout")
-            .and_then(|text| text.to_str().ok());
-        let deadline = header
-            .and_then(timeout::of)
-            .map(|timeout| timeout.saturating_sub(BEFORE_DEADLINE));
+        let header = request.metadata().get("grpc-timeout");
+        let deadline = header.and_then(|text| timeout::of(text.to_str().ok()?));
         let namespace = self.namespace(&request);
-        let request = request.into_inner();
-        let mut checks = Checks::default();
-        let run_id = checks.run_id(&request.run_id);
-        let wanted = checks.take(Wanted::from_proto(request.view));
-        let timeout = duration(
-            request.timeout.as_ref(),
-            "timeout",
-            WAIT,
-            LONGEST_WAIT,
-            &mut checks,
-        );
-        checks.finish()?;
-        let key = run_key(namespace, run_id);
-        let until = Instant::now() + deadline.map_or(timeout, |deadline| deadline.min(timeout));
-        let subscription = self
-            .engine
-            .hub()
-            .subscribe(&key)
-            .map_err(engine::Error::from)
-            .map_err(Error::from)?;
-        self.wait(&key, subscription, until).await?;
-        let run = self.show(&key, wanted).await?;
-        let done = is_final(run.state);
-        Ok(Response::new(WaitRunResponse {
-            run: Some(run),
-            done,
-        }))
+        let answer = self
+            .wait_for(namespace, request.get_ref(), deadline)
+            .await?;
+        Ok(Response::new(answer))
     }
 
     async fn watch_run(

@@ -53,7 +53,11 @@ impl Encoded {
     /// The step's failure: U+0000, nesting too deep, too large.
     pub fn of_output(mut output: Arc<Value>, max_bytes: u64) -> Result<Self, applet::Error> {
         value::settle_output(Arc::make_mut(&mut output), max_bytes).map_err(|error| {
-            applet::Error::permanent(error.reason(), format!("output: {error}"))
+            let reason = match error {
+                value::Error::TooLarge { .. } => "OUTPUT_TOO_LARGE",
+                _ => error.reason(),
+            };
+            applet::Error::permanent(reason, format!("output: {error}"))
         })?;
         Ok(Self::new(output))
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jsonschema::paths::LocationSegment;
 use quick_cache::sync::Cache;
 use serde_json::Value;
 
@@ -124,9 +125,18 @@ impl Plan {
             return Vec::new();
         };
         let violation = |error: jsonschema::ValidationError<'_>| {
-            let path = error.instance_path().to_string().replace('/', ".");
+            let mut field = "input".to_owned();
+            for segment in error.instance_path() {
+                match segment {
+                    LocationSegment::Property(name) => {
+                        field.push('.');
+                        field.push_str(&name);
+                    }
+                    LocationSegment::Index(index) => field += &format!("[{index}]"),
+                }
+            }
             Violation {
-                field: format!("input{path}"),
+                field,
                 reason: "INVALID_INPUT",
                 description: error.masked().to_string(),
             }

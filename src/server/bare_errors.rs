@@ -67,12 +67,25 @@ fn malformed(said: &str) -> Status {
     } else {
         ""
     };
+    let cause = brief(said);
     refusal(
         Code::InvalidArgument,
         "MALFORMED_REQUEST",
-        format!("the request cannot be decoded: {said}{advice}"),
-        [("cause", said.to_owned())],
+        format!("the request cannot be decoded: {cause}{advice}"),
+        [("cause", cause)],
     )
+}
+
+/// A decoder's message, which names every message on the way in before it says what is wrong: only the first of them.
+fn brief(said: &str) -> String {
+    const MOST: usize = 200;
+    const BEGINNING: usize = 100;
+    if said.len() <= MOST {
+        return said.to_owned();
+    }
+    let wrong = said.rsplit(": ").next().unwrap_or_default();
+    let beginning = &said[..said.floor_char_boundary(BEGINNING)];
+    format!("{beginning}… {wrong}")
 }
 
 fn too_large(said: &str) -> Status {
@@ -143,6 +156,18 @@ mod tests {
             ("MALFORMED_REQUEST", "synapps.dev")
         );
         assert!(status.message().contains("invalid wire type"));
+    }
+
+    #[test]
+    fn nesting_too_deep_is_told_whatever_the_way_to_it() {
+        let way = "Value.kind: ListValue.values: ".repeat(50);
+        let said = format!("failed to decode Protobuf message: {way}recursion limit reached");
+
+        let status = answered(Status::internal(said));
+
+        let info = status.get_details_error_info().unwrap();
+        assert!(info.metadata["cause"].ends_with("… recursion limit reached"));
+        assert!(status.message().ends_with("may nest at most 30 deep"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::runs::parse_state;
 use super::{Error, Result};
-use crate::ids::{ExecutorId, RunId, RunKey};
+use crate::ids::{ExecutorId, RunKey};
 use crate::run::state::RunState;
 
 /// Something that a caller asks of a run.
@@ -145,28 +145,4 @@ pub async fn read(conn: &mut AsyncPgConnection, key: &RunKey) -> Result<(i64, Ve
         }
     }
     Ok((count, letters))
-}
-
-/// Takes the letters of a run that is gone out of the inbox.
-///
-/// # Errors
-///
-/// As every query.
-pub(super) async fn clear(
-    conn: &mut AsyncPgConnection,
-    namespace: &str,
-    run_id: RunId,
-) -> Result<()> {
-    use super::schema::run_inbox::dsl;
-
-    diesel::delete(
-        dsl::run_inbox.filter(
-            dsl::namespace
-                .eq(namespace)
-                .and(dsl::run_id.eq(run_id.uuid())),
-        ),
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
 }

@@ -138,7 +138,12 @@ pub fn on_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Err
     })
 }
 
-const fn check_length(text: &str) -> Result<(), Error> {
+/// Checks the length alone, which is all that matters for dotted paths.
+///
+/// # Errors
+///
+/// Too long.
+pub const fn check_length(text: &str) -> Result<(), Error> {
     if text.len() > MAX_BYTES {
         return Err(Error::TooLong { bytes: text.len() });
     }

@@ -8,10 +8,20 @@
     reason = "a test that cannot go on may say so by panicking"
 )]
 
+mod applets;
+mod bad_input;
+mod cancel;
 mod command_line;
+mod conformance;
 mod crash;
+mod flows;
 mod idle;
 mod journal;
 mod migrations;
 mod ownership;
+mod payloads;
+mod runs;
+mod semantics;
+mod service;
 mod support;
+mod watch;

@@ -7,6 +7,7 @@ pub mod calls;
 pub mod cluster;
 pub mod database;
 pub mod flows;
+pub mod history;
 pub mod http_bin;
 pub mod proxy;
 pub mod server;

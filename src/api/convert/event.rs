@@ -3,7 +3,7 @@
 use prost::Message;
 use serde_json::Value;
 
-use super::flow::effect;
+use super::effect;
 use super::time::{duration_between, timestamp};
 use super::value::{self, struct_to_proto};
 use crate::flow::graph::Graph;

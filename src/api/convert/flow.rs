@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::run::run_state;
 use super::time::{from_duration, timestamp};
 use super::value::{struct_from_proto, struct_to_proto};
-use super::{not_yet_supported, time, unknown_enum, violation};
+use super::{effect, not_yet_supported, time, unknown_enum, violation};
 use crate::flow::validate::{self, Valid};
 use crate::flow::{Definition, Draft, Edge, Effect, Node, Policy, Position, Violation};
 use crate::ids::NodeId;
@@ -136,16 +136,6 @@ fn effect_from(number: i32, field: &str) -> Result<Option<Effect>, Violation> {
         Ok(proto::Effect::Idempotent) => Ok(Some(Effect::Idempotent)),
         Ok(proto::Effect::AtMostOnce) => Ok(Some(Effect::AtMostOnce)),
         Err(_) => Err(unknown_enum(field, number)),
-    }
-}
-
-/// An effect as the wire has it.
-#[must_use]
-pub fn effect(effect: Effect) -> proto::Effect {
-    match effect {
-        Effect::Pure => proto::Effect::Pure,
-        Effect::Idempotent => proto::Effect::Idempotent,
-        Effect::AtMostOnce => proto::Effect::AtMostOnce,
     }
 }
 

@@ -204,10 +204,14 @@ impl Config {
         }
     }
 
-    /// The host of the URL, if no template decides about it.
+    /// The host of the URL, with its port unless it is that of the scheme, if no template decides about it.
     pub(super) fn find_host(&self) -> Option<String> {
         let url = parse_url(literal_part(self.url.trim())?).ok()?;
-        url.host_str().map(str::to_owned)
+        let host = url.host_str()?;
+        Some(match url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        })
     }
 }
 

@@ -279,7 +279,7 @@ fn a_config_out_of_bounds_is_refused_with_the_field() {
 fn only_a_literal_host_is_told() {
     let hosts = |url: &str| HttpRequest::hosts(&config(json!({"url": url})));
 
-    assert_eq!(hosts("https://API.test:8443/x"), ["api.test"]);
+    assert_eq!(hosts("https://API.test:8443/x"), ["api.test:8443"]);
     assert_eq!(hosts("https://api.test/{{ input.path }}"), ["api.test"]);
     assert_eq!(hosts("https://api.test?q={{ input.q }}"), ["api.test"]);
     assert_eq!(hosts("https://api.{{ input.zone }}/"), [""; 0]);

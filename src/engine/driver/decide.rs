@@ -303,7 +303,11 @@ impl Driver {
         if let Some(abort) = flying.and_then(|flying| flying.abort) {
             abort.abort();
         }
-        let outcome_unknown = self.run.cut_leaves_doubt(node);
+        // One whose start was not durable yet has not begun, and must not.
+        let waiting = self.gated.len();
+        self.gated.retain(|(_, assignment)| assignment.node != node);
+        let had_begun = self.gated.len() == waiting;
+        let outcome_unknown = had_begun && self.run.cut_leaves_doubt(node);
         self.cut(node, number, cause, outcome_unknown);
     }
 

@@ -194,11 +194,18 @@ fn kinds_of_steps() -> Vec<(&'static str, BoxedStrategy<Event>)> {
         ),
         (
             "step_cancelled",
-            (path(), any::<u32>(), select(StopCause::ALL), any::<bool>())
-                .prop_map(|(path, attempt, cause, outcome_unknown)| {
+            (
+                path(),
+                any::<u32>(),
+                prop::option::of(time()),
+                select(StopCause::ALL),
+                any::<bool>(),
+            )
+                .prop_map(|(path, attempt, started_at, cause, outcome_unknown)| {
                     StepCancelled {
                         path,
                         attempt,
+                        started_at,
                         cause,
                         outcome_unknown,
                     }
@@ -208,11 +215,12 @@ fn kinds_of_steps() -> Vec<(&'static str, BoxedStrategy<Event>)> {
         ),
         (
             "step_outcome_unknown",
-            (path(), any::<u32>(), failure())
-                .prop_map(|(path, attempt, error)| {
+            (path(), any::<u32>(), time(), failure())
+                .prop_map(|(path, attempt, started_at, error)| {
                     StepOutcomeUnknown {
                         path,
                         attempt,
+                        started_at,
                         error,
                     }
                     .into()

@@ -190,6 +190,7 @@ impl Story {
         self.record(StepCancelled {
             path: id.into(),
             attempt: 1,
+            started_at: Some(self.now),
             cause,
             outcome_unknown: false,
         });
@@ -201,6 +202,7 @@ impl Story {
         self.record(StepOutcomeUnknown {
             path: id.into(),
             attempt: 1,
+            started_at: self.now,
             error: failure("INTERRUPTED"),
         });
     }

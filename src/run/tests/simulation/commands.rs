@@ -56,9 +56,12 @@ impl Simulation {
                 waited,
             } => return self.attempt(node, number, waited),
             Command::Park(node) => {
+                let lost = self.story.run.step(node).attempts.last();
+                let lost = lost.expect("an attempt was lost").clone();
                 self.story.record(StepOutcomeUnknown {
                     path: self.story.run.path(node),
-                    attempt: self.story.run.step(node).attempt(),
+                    attempt: lost.number,
+                    started_at: lost.started_at,
                     error: failure("INTERRUPTED"),
                 });
             }
@@ -148,9 +151,12 @@ impl Simulation {
         cause: StopCause,
         outcome_unknown: bool,
     ) {
+        let last = self.story.run.step(node).attempts.last();
+        let last = last.filter(|last| last.number == attempt);
         self.story.record(StepCancelled {
             path: self.story.run.path(node),
             attempt,
+            started_at: last.map(|last| last.started_at),
             cause,
             outcome_unknown,
         });

@@ -70,6 +70,7 @@ impl Simulation {
                 self.story.record(StepOutcomeUnknown {
                     path,
                     attempt,
+                    started_at,
                     error: failure("TIMEOUT"),
                 });
             }

@@ -1,0 +1,80 @@
+//! The flows in `examples/` are saved as they are, and do what they say.
+
+use prost::Message;
+use prost_reflect::{DescriptorPool, DynamicMessage};
+use serde_json::{Value, json};
+use synapps::proto::{FILE_DESCRIPTOR_SET, Flow, RunState};
+
+use crate::support::http_bin::{Answer, HttpBin};
+use crate::support::server::TestServer;
+use crate::support::wire;
+
+/// The flow of an example, in the JSON form of its message.
+fn read(text: &str) -> Flow {
+    let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).unwrap();
+    let flow = pool.get_message_by_name("synapps.v1.Flow").unwrap();
+    let mut json = serde_json::Deserializer::from_str(text);
+    let message = DynamicMessage::deserialize(flow, &mut json).unwrap();
+    json.end().unwrap();
+    Flow::decode(&*message.encode_to_vec()).unwrap()
+}
+
+/// What each example is tried with, and what comes out.
+fn trials(shop: &HttpBin) -> Vec<(&'static str, Value, Value)> {
+    let order = |delivery: &str| json!({"delivery": delivery, "shop": shop.url(""), "item": "lamp", "quantity": 3});
+    let offer = json!({"item": "lamp", "quantity": 3, "available": true, "total": 28.5});
+    vec![
+        ("hello", json!({"name": "Ada"}), json!("Hello, Ada!")),
+        ("delay", json!({"x": 1}), json!({"x": 1})),
+        ("parallel", json!(7), json!([7, 7, 7])),
+        ("branch-and-merge", order("express"), offer),
+        (
+            "branch-and-merge",
+            order("post"),
+            json!("3 x lamp, delivered some day"),
+        ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_example_is_saved_and_runs() {
+    let server = TestServer::start().await;
+    let shop = HttpBin::start().await;
+    for (path, body) in [
+        ("/stock/lamp", r#"{"units": 5}"#),
+        ("/price/lamp", r#"{"price": 9.5}"#),
+    ] {
+        let answer = Answer::status(200).header("content-type", "application/json");
+        shop.answer(path, answer.body(body));
+    }
+    let mut saved = Vec::new();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "json")
+        {
+            let flow = server
+                .save(read(&std::fs::read_to_string(&path).unwrap()))
+                .await;
+            assert_eq!(path.file_stem().unwrap().to_str(), Some(flow.id.as_str()));
+            saved.push(flow.id);
+        }
+    }
+    let trials = trials(&shop);
+    for id in &saved {
+        assert!(
+            trials.iter().any(|trial| trial.0 == id),
+            "{id} is not tried"
+        );
+    }
+
+    let all = trials.iter().map(async |(id, input, expected)| {
+        let run_id = server.start(id, input).await;
+        let run = server.finished_run(&run_id).await;
+        assert_eq!(run.state(), RunState::Succeeded, "{id}: {run:?}");
+        assert_eq!(&wire::json(run.output.as_ref()), expected, "{id}");
+    });
+    futures_util::future::join_all(all).await;
+}

@@ -1,0 +1,81 @@
+//! The services with bounds that cannot be set from outside, on a plain transport.
+
+use std::time::Duration;
+
+use synapps::api::{self, Settings};
+use synapps::applet::registry::Registry;
+use synapps::cpu::Cpu;
+use synapps::egress::{Egress, Policy};
+use synapps::engine::{self, Engine};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server;
+
+use crate::support::calls::Calls;
+use crate::support::database::Database;
+
+/// The services; they end with the runtime.
+pub struct Bare {
+    address: std::net::SocketAddr,
+    engine: Engine,
+    _database: Database,
+}
+
+impl Bare {
+    /// Starts them with these settings.
+    pub async fn start(settings: Settings) -> Self {
+        let database = Database::migrated().await;
+        let execution = engine::Settings {
+            journal_lanes: 2,
+            max_concurrent_steps: 16,
+            max_open_runs: 100,
+            max_watchers: 100,
+            lease: Duration::from_secs(15),
+            max_run_time: Duration::from_hours(1),
+            max_payload_bytes: 16 << 20,
+            payload_cache_bytes: 16 << 20,
+            partition_width: Duration::from_hours(7 * 24),
+            address: String::new(),
+            alone: true,
+        };
+        let policy = Policy {
+            allow: vec!["127.0.0.0/8".parse().unwrap()],
+        };
+        let engine = Engine::launch(
+            execution,
+            database.store().await,
+            Registry::standard(),
+            Cpu::start().unwrap(),
+            Egress::new(policy).unwrap(),
+        );
+        let engine = engine.await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let routes = api::routes(engine.clone(), settings);
+        tokio::spawn(
+            Server::builder()
+                .add_routes(routes)
+                .serve_with_incoming(TcpListenerStream::new(listener)),
+        );
+        Self {
+            address,
+            engine,
+            _database: database,
+        }
+    }
+
+    /// A connection of its own.
+    pub fn connect(&self) -> Calls {
+        Calls::to(self.address)
+    }
+
+    /// Waits until nobody watches anything any more.
+    pub async fn is_unwatched(&self) {
+        let wait = async {
+            while !self.engine.hub().watched().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        crate::support::within("the end of all watches", wait).await;
+    }
+}
