@@ -6,15 +6,15 @@ mod outages;
 mod stopping;
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use chrono::Utc;
 use serde_json::json;
 use synapps::proto::run_event::Event;
 use synapps::proto::{Flow, RunEvent, RunState};
 use tokio::task::JoinSet;
 
 use crate::support::binary::Binary;
-use crate::support::bounded;
 use crate::support::calls::{Calls, assert_gapless};
 use crate::support::flows::{chain, flow_with_ends};
 use crate::support::http_bin::HttpBin;
@@ -95,6 +95,20 @@ fn assert_sound(events: &[RunEvent]) {
     assert!(succeeded.values().all(|times| *times == 1), "{succeeded:?}");
 }
 
+/// By how much longer things may take because others use this machine too: 1 while there is work for at most two
+/// threads per core, which is what these tests make themselves.
+fn crowd() -> f64 {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load: f64 = load
+        .split(' ')
+        .next()
+        .and_then(|load| load.parse().ok())
+        .unwrap_or(0.0);
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let cores = f64::from(u32::try_from(cores).unwrap());
+    (load / cores / 2.0).max(1.0)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_runs_in_the_middle_of_their_work_all_succeed_after_a_kill() {
     let bin = HttpBin::start().await;
@@ -108,18 +122,24 @@ async fn fifty_runs_in_the_middle_of_their_work_all_succeed_after_a_kill() {
         bin.requested(&format!("/stock/{n}"), 1).await;
     }
 
+    let killed = Utc::now();
     binary.kill().await;
     drop(held);
-    let killed = Instant::now();
-    let limit = LEASE + Duration::from_secs(5);
-    let again = async {
-        let binary = binary.restart().await;
-        all_succeed(&binary, &runs).await;
-        binary
-    };
-    let binary = bounded(limit, "the end of all runs", again).await;
-    eprintln!("all runs had ended {:?} after the kill", killed.elapsed());
+    let binary = binary.restart().await;
+    all_succeed(&binary, &runs).await;
 
+    let sql = binary.database().sql().await;
+    let took = "SELECT extract(epoch FROM max(ended_at) - $1)::float8 FROM workflow_runs";
+    let took = sql.query_one(took, &[&killed]).await.unwrap().get(0);
+    let (took, limit) = (
+        Duration::from_secs_f64(took),
+        LEASE + Duration::from_secs(5).mul_f64(crowd()),
+    );
+    assert!(
+        took <= limit,
+        "the last one ended {took:?} after the kill: {}",
+        binary.log().text()
+    );
     for (n, run) in runs.iter().enumerate() {
         assert_sound(&binary.events_after(run, 0).await);
         let paid = bin.count(&format!("/pay/{n}"));
