@@ -75,7 +75,7 @@ pub struct Position {
 /// What carries an output from a port of one node to another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Edge {
-    /// Unique in the definition.
+    /// Unique in the definition, unless it is empty.
     pub id: String,
     /// The node whose output travels.
     pub source: NodeId,
