@@ -33,7 +33,7 @@ pub struct Birth<'a> {
     pub revision: i32,
     /// The client's marks, as JSON text.
     pub labels: &'a str,
-    /// Which of the runs that are due goes first: higher ones.
+    /// Higher ones are to go first. Kept; the tick does not read it yet, and the api takes 0 only.
     pub priority: i32,
     /// The client's name for the request, if it gave one, and the hash of what it sent.
     pub request: Option<&'a Request>,
