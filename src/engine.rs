@@ -123,7 +123,7 @@ pub struct Start {
     pub request: Option<Request>,
     /// The client's marks.
     pub labels: BTreeMap<String, String>,
-    /// Higher ones go first.
+    /// Higher ones are to go first; the api takes 0 only as yet.
     pub priority: i32,
 }
 

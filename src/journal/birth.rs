@@ -25,7 +25,7 @@ pub struct Birth {
     pub revision: i32,
     /// The client's marks, as JSON text.
     pub labels: String,
-    /// Higher ones go first.
+    /// Higher ones are to go first; the api takes 0 only as yet.
     pub priority: i32,
     /// The client's name for the request, if it gave one.
     pub request: Option<Request>,
