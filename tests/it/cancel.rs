@@ -190,7 +190,7 @@ async fn a_run_that_waits_for_somebodys_word_on_a_step_can_be_cancelled() {
             node.timeout = Some(prost_types::Duration {
                 seconds: 0,
                 nanos: 200_000_000,
-            })
+            });
         })
         .effect(Effect::AtMostOnce)
         .edge("start", "call")

@@ -87,7 +87,7 @@ async fn runs_are_found_by_flow_state_labels_and_time_newest_first() {
     };
     assert_eq!(
         ids(&server, in_states(&[RunState::Failed])).await,
-        [three_id.clone()]
+        std::slice::from_ref(&three_id)
     );
     let open_or_failed = in_states(&[RunState::Failed, RunState::Running]);
     assert_eq!(
@@ -107,7 +107,7 @@ async fn runs_are_found_by_flow_state_labels_and_time_newest_first() {
     );
     assert_eq!(
         ids(&server, marked(&[("team", "a"), ("stage", "live")])).await,
-        [one_id.clone()]
+        std::slice::from_ref(&one_id)
     );
     assert!(ids(&server, marked(&[("team", "c")])).await.is_empty());
     let between = ListRunsRequest {
@@ -121,7 +121,7 @@ async fn runs_are_found_by_flow_state_labels_and_time_newest_first() {
         states: vec![RunState::Failed.into()],
         ..marked(&[("team", "a")])
     };
-    assert_eq!(ids(&server, both).await, [three_id.clone()]);
+    assert_eq!(ids(&server, both).await, std::slice::from_ref(&three_id));
 
     let listed = page(&server, of_flow("broken"))
         .await

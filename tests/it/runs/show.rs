@@ -11,14 +11,14 @@ use crate::support::http_bin::HttpBin;
 use crate::support::server::TestServer;
 use crate::support::{wire, within};
 
-fn seconds(seconds: i64) -> Option<prost_types::Duration> {
-    Some(prost_types::Duration { seconds, nanos: 0 })
+fn seconds(seconds: i64) -> prost_types::Duration {
+    prost_types::Duration { seconds, nanos: 0 }
 }
 
-fn waiting(run_id: &str, timeout: Option<prost_types::Duration>) -> WaitRunRequest {
+fn waiting(run_id: &str, timeout: impl Into<Option<prost_types::Duration>>) -> WaitRunRequest {
     WaitRunRequest {
         run_id: run_id.to_owned(),
-        timeout,
+        timeout: timeout.into(),
         ..WaitRunRequest::default()
     }
 }

@@ -11,9 +11,9 @@ use crate::support::http_bin::{Answer, HttpBin};
 use crate::support::server::TestServer;
 use crate::support::wire;
 
-fn duration(seconds: i64, milliseconds: i32) -> Option<prost_types::Duration> {
+fn duration(seconds: i64, milliseconds: i32) -> prost_types::Duration {
     let nanos = milliseconds * 1_000_000;
-    Some(prost_types::Duration { seconds, nanos })
+    prost_types::Duration { seconds, nanos }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,7 +100,7 @@ async fn a_run_over_its_time_fails() {
     let bin = HttpBin::start().await;
     let _held = bin.hold("/slow");
     let policy = FlowPolicy {
-        run_timeout: duration(1, 0),
+        run_timeout: Some(duration(1, 0)),
         ..FlowPolicy::default()
     };
     let mut asking = chain(
@@ -138,7 +138,7 @@ async fn an_attempt_over_its_time_fails_its_step() {
     let _held = bin.hold("/slow");
     let flow = flow_with_ends("flow")
         .node("get", "http_request", json!({ "url": bin.url("/slow") }))
-        .with(|node| node.timeout = duration(0, 200))
+        .with(|node| node.timeout = Some(duration(0, 200)))
         .edge("start", "get")
         .edge("get", "end")
         .build();
@@ -166,7 +166,7 @@ async fn what_may_happen_once_only_and_was_not_answered_waits_for_a_decision() {
             "http_request",
             json!({ "method": "POST", "url": bin.url("/slow") }),
         )
-        .with(|node| node.timeout = duration(0, 200))
+        .with(|node| node.timeout = Some(duration(0, 200)))
         .edge("start", "post")
         .edge("post", "end")
         .build();
