@@ -128,6 +128,8 @@ struct TickRow {
 }
 
 /// Claims runs that are due or whose executor is gone, epoch + 1 each, and reads the letters of the executor's runs.
+/// A run that nobody owns and that somebody asks something of, such as to be cancelled, is claimed however full the
+/// executor is.
 ///
 /// Runs that somebody else has locked are left out. The claims are committed when this returns; what a run has written
 /// is read by later statements only, for this one's snapshot is older than its locks.
@@ -143,7 +145,11 @@ pub async fn tick(conn: &mut AsyncPgConnection, request: TickRequest) -> Result<
          ORDER BY wake_at LIMIT $2 FOR UPDATE SKIP LOCKED), \
          orphaned AS (SELECT namespace, run_id FROM workflow_runs WHERE executor_id IN (SELECT executor_id FROM gone) \
          AND event_format <= $4 LIMIT $2 FOR UPDATE SKIP LOCKED), \
-         picked AS (SELECT namespace, run_id FROM orphaned UNION ALL SELECT namespace, run_id FROM due LIMIT $2), \
+         asked AS (SELECT r.namespace, r.run_id FROM run_inbox i \
+         JOIN workflow_runs r ON r.namespace = i.namespace AND r.run_id = i.run_id \
+         WHERE r.wake_at <= now() AND r.event_format <= $4 LIMIT 100 FOR UPDATE OF r SKIP LOCKED), \
+         roomy AS (SELECT namespace, run_id FROM orphaned UNION ALL SELECT namespace, run_id FROM due LIMIT $2), \
+         picked AS (SELECT namespace, run_id FROM asked UNION SELECT namespace, run_id FROM roomy), \
          claimed AS (UPDATE workflow_runs r SET executor_id = $1, epoch = r.epoch + 1, wake_at = NULL FROM picked p \
          WHERE r.namespace = p.namespace AND r.run_id = p.run_id AND r.ended_at IS NULL RETURNING r.namespace, r.run_id) \
          SELECT namespace, run_id, NULL::bigint AS inbox_id, NULL::text AS data FROM claimed \
