@@ -85,10 +85,11 @@ async fn a_queued_run_is_cancelled_without_having_started() {
     assert!(is_cancelled(&answer), "{answer:?}");
     let again = cancel(&server, because(&queued, "again")).await.unwrap();
     assert!(is_cancelled(&again), "{again:?}");
-    held.release();
-
+    // While the server is as full as before.
     let run = assert_ends_cancelled(&server, &queued, "too late").await;
     assert!(run.start_time.is_none());
+    held.release();
+
     assert_eq!(bin.count("/slow"), 1);
     assert_eq!(
         server.finished_run(&first).await.state(),
