@@ -18,6 +18,7 @@ use std::time::Duration;
 use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
 
+use crate::cpu::Cpu;
 use crate::engine::Engine;
 use crate::flow::validate::Limits;
 use crate::ids::Namespace;
@@ -59,6 +60,8 @@ impl Default for Settings {
 #[derive(Clone, Debug)]
 pub struct Api {
     pub(crate) engine: Engine,
+    /// For the checks of flows: apart from the steps of runs, so that neither keeps the other waiting.
+    pub(crate) cpu: Cpu,
     pub(crate) settings: Settings,
 }
 
@@ -88,8 +91,12 @@ macro_rules! service {
 
 /// The services.
 #[must_use]
-pub fn routes(engine: Engine, settings: Settings) -> Routes {
-    let api = Api { engine, settings };
+pub fn routes(engine: Engine, cpu: Cpu, settings: Settings) -> Routes {
+    let api = Api {
+        engine,
+        cpu,
+        settings,
+    };
     Routes::default()
         .add_service(service!(FlowServiceServer, api.clone()))
         .add_service(service!(RunServiceServer, api.clone()))

@@ -1,15 +1,19 @@
 //! Threads for work that would hold up the asynchronous ones: templates, patterns, JSON of some size.
 //!
-//! As many threads as cores, with stacks of 16 MiB, because expressions nest; what does not fit waits its turn.
+//! As much work at once as there are cores, with stacks of 16 MiB, because expressions nest; what does not fit waits its
+//! turn. Work cannot be stopped: where nobody waits for it any more, its turn is over all the same, so that what should
+//! have ended long ago does not keep others waiting. Work is bounded by those who give it.
 
 use std::sync::Arc;
 
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::Semaphore;
 
 /// A handle to the threads; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Cpu {
     handle: Handle,
+    turns: Arc<Semaphore>,
     _runtime: Arc<Owner>,
 }
 
@@ -34,7 +38,10 @@ impl Cpu {
     /// Stack of each thread: a deep expression of 2,000 bytes fits many times.
     const STACK_BYTES: usize = 16 * 1024 * 1024;
 
-    /// Starts as many threads as there are cores, as work comes.
+    /// How many threads there may be beside one for each core, where work goes on that nobody waits for.
+    const SPARE_THREADS: usize = 32;
+
+    /// Starts threads as work comes.
     ///
     /// # Errors
     ///
@@ -43,12 +50,13 @@ impl Cpu {
         let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
-            .max_blocking_threads(threads)
+            .max_blocking_threads(threads + Self::SPARE_THREADS)
             .thread_stack_size(Self::STACK_BYTES)
             .thread_name("synapps-cpu")
             .build()?;
         Ok(Self {
             handle: runtime.handle().clone(),
+            turns: Arc::new(Semaphore::new(threads)),
             _runtime: Arc::new(Owner(Some(runtime))),
         })
     }
@@ -62,6 +70,7 @@ impl Cpu {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Panicked> {
+        let _turn = self.turns.acquire().await.map_err(|_| Panicked)?;
         self.handle.spawn_blocking(work).await.map_err(|_| Panicked)
     }
 }

@@ -324,12 +324,6 @@ impl Engine {
         &self.inner.parts.store
     }
 
-    /// The threads for work that would hold up the asynchronous ones.
-    #[must_use]
-    pub fn cpu(&self) -> &Cpu {
-        &self.inner.parts.cpu
-    }
-
     /// Where committed events are handed to watchers.
     #[must_use]
     pub fn hub(&self) -> &Hub {

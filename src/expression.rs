@@ -4,6 +4,7 @@
 //! (see [`limits`]), time and memory while it is evaluated. Evaluating is work for [`crate::cpu::Cpu`].
 
 pub mod cel;
+pub mod cost;
 pub mod json_path;
 pub mod pattern;
 mod python;

@@ -36,8 +36,11 @@ use outlet::{Outlet, Unsent, outlet};
 pub use departure::Departure;
 pub use stream::{ExecuteStream, WatchStream};
 
-/// How many events are read from the store at once.
+/// How many events are read from the store at once, without payloads.
 const PAGE: i64 = 200;
+
+/// How many events are read at once with payloads, each of which may have 32 KiB: what a watch holds is bounded.
+const PAGE_WITH_PAYLOADS: i64 = 16;
 
 /// What a watch is to show.
 #[derive(Debug)]
@@ -187,15 +190,15 @@ impl Watch {
 
     /// Sends what the store has beyond the cursor; says whether the run has ended.
     async fn replay(&mut self) -> Result<bool, Stop> {
-        let payloads = if self.options.include_payloads {
-            Payloads::Read
+        let (payloads, rows) = if self.options.include_payloads {
+            (Payloads::Read, PAGE_WITH_PAYLOADS)
         } else {
-            Payloads::Left
+            (Payloads::Left, PAGE)
         };
         loop {
             let page = async {
                 let mut conn = self.api.engine.store().conn().await?;
-                events::page(&mut conn, &self.key, self.cursor.last(), PAGE, payloads).await
+                events::page(&mut conn, &self.key, self.cursor.last(), rows, payloads).await
             };
             let page = page.await.map_err(Error::from)?;
             if page.is_empty() {

@@ -227,7 +227,7 @@ impl Config {
             }
             Operation::JsonPath => {
                 let path = compiled.path(&self.json_path)?;
-                let found = path.find(source).filter(|found| {
+                let found = path.find(source)?.filter(|found| {
                     path.is_single() || found.as_array().is_some_and(|list| !list.is_empty())
                 });
                 match found {

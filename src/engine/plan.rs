@@ -9,7 +9,9 @@ use serde_json::Value;
 
 use crate::applet::registry::Registry;
 use crate::applet::{self, Prepared};
+use crate::expression::cost::SchemaWeight;
 use crate::flow::graph::{Graph, NodeIndex, NodeShape};
+use crate::flow::validate::compile_input_schema;
 use crate::flow::{Effect, Policy, Revision, Violation};
 use crate::ids::{FlowKey, Namespace};
 use crate::store::{self, Store, revisions};
@@ -27,7 +29,7 @@ pub struct Plan {
     /// Its shape.
     pub graph: Arc<Graph>,
     nodes: Vec<PlanNode>,
-    input_schema: Option<jsonschema::Validator>,
+    input_schema: Option<(jsonschema::Validator, SchemaWeight)>,
 }
 
 impl std::fmt::Debug for Plan {
@@ -83,7 +85,10 @@ impl Plan {
             .definition
             .input_schema
             .as_ref()
-            .and_then(|schema| jsonschema::validator_for(schema).ok());
+            .and_then(|schema| {
+                let validator = compile_input_schema(schema).ok()?;
+                Some((validator, SchemaWeight::of(schema)))
+            });
         Self {
             revision,
             graph: Arc::new(graph),
@@ -121,9 +126,17 @@ impl Plan {
     /// What of `input` does not fit the flow's schema.
     #[must_use]
     pub fn check_input(&self, input: &Value) -> Vec<Violation> {
-        let Some(schema) = &self.input_schema else {
+        let Some((schema, weight)) = &self.input_schema else {
             return Vec::new();
         };
+        if let Err(error) = weight.check(input) {
+            let (field, reason) = ("input".to_owned(), error.reason());
+            return vec![Violation {
+                field,
+                reason,
+                description: error.to_string(),
+            }];
+        }
         let violation = |error: jsonschema::ValidationError<'_>| {
             let mut field = "input".to_owned();
             for segment in error.instance_path() {

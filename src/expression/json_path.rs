@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::Error;
+use super::{Error, cost};
 use crate::template::limits;
 
 /// A path that has been read.
@@ -66,24 +66,30 @@ impl JsonPath {
 
     /// The value at a path of names and indexes, or the list of what any other path matches; `None` if there is
     /// nothing at the former.
-    #[must_use]
-    pub fn find(&self, value: &Value) -> Option<Value> {
-        match &self.kind {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooExpensive`].
+    pub fn find(&self, value: &Value) -> Result<Option<Value>, Error> {
+        Ok(match &self.kind {
             Kind::Single(steps) => steps
                 .iter()
                 .try_fold(value, |value, step| step.of(value))
                 .cloned(),
-            Kind::Many(path) => Some(path.query(value).iter().copied().cloned().collect()),
-        }
+            Kind::Many(path) => {
+                cost::check_path(&self.text, value)?;
+                Some(path.query(value).iter().copied().cloned().collect())
+            }
+        })
     }
 
     /// The same, where nothing is an error.
     ///
     /// # Errors
     ///
-    /// [`Error::Missing`].
+    /// [`Error::Missing`], [`Error::TooExpensive`].
     pub fn get(&self, value: &Value) -> Result<Value, Error> {
-        self.find(value).ok_or_else(|| Error::Missing {
+        self.find(value)?.ok_or_else(|| Error::Missing {
             path: self.text.clone(),
         })
     }
@@ -220,7 +226,7 @@ mod tests {
             "a-b": {"c": [10, 20, [30, {"d": "x"}]]},
             "naïve": "é", "it's": 1, "say \"x\"": 2, "1a": 3, "nul": null,
         });
-        JsonPath::parse(path).unwrap().find(&value)
+        JsonPath::parse(path).unwrap().find(&value).unwrap()
     }
 
     #[test]

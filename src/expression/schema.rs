@@ -4,6 +4,7 @@ use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
 
 use super::Error;
+use super::cost::SchemaWeight;
 use crate::value;
 
 /// The deepest nesting of a schema.
@@ -19,6 +20,7 @@ const MAX_MISMATCHES: usize = 10;
 #[derive(Debug)]
 pub struct Schema {
     validator: Validator,
+    weight: SchemaWeight,
 }
 
 /// A place where a value does not fit its schema.
@@ -56,7 +58,19 @@ impl Schema {
             .with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(100_000))
             .build(schema)
             .map_err(|error| invalid(error.to_string()))?;
-        Ok(Self { validator })
+        Ok(Self {
+            validator,
+            weight: SchemaWeight::of(schema),
+        })
+    }
+
+    /// Whether it can be told in bounded time if a value fits: to be asked before [`Schema::validate`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooExpensive`].
+    pub fn check_cost(&self, value: &Value) -> Result<(), Error> {
+        self.weight.check(value)
     }
 
     /// Whether a value fits.

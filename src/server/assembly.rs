@@ -77,13 +77,14 @@ pub(super) async fn assemble(config: &Config, address: SocketAddr) -> Result<Par
         postgres: store.server().version.clone(),
     };
     let cpu = Cpu::start().map_err(Error::Threads)?;
+    let checks = Cpu::start().map_err(Error::Threads)?;
     let policy = config.execution.egress_allow.clone();
     let egress = Egress::new(policy.unwrap_or_default())?;
     let registry = Registry::standard();
     let settings = engine_settings(config, address);
     let engine = Engine::launch(settings, store, registry, cpu, egress).await?;
     Ok(Parts {
-        routes: api::routes(engine.clone(), api_settings(config)),
+        routes: api::routes(engine.clone(), checks, api_settings(config)),
         database: engine.reachable(),
         drain: Drain::new(|timeout| async move {
             engine.stop(timeout).await;

@@ -165,11 +165,9 @@ pub fn reference(sequence: i64, info: &PayloadInfo) -> PayloadRef {
 /// The sequence in a payload's reference; `None` if it is none of ours.
 #[must_use]
 pub fn sequence_of(reference: &str) -> Option<i64> {
-    reference
-        .strip_prefix('e')?
-        .parse()
-        .ok()
-        .filter(|sequence| *sequence >= 1)
+    let digits = reference.strip_prefix('e')?;
+    let sequence: i64 = digits.parse().ok()?;
+    (sequence >= 1 && sequence.to_string() == digits).then_some(sequence)
 }
 
 /// What ended a run as failed.

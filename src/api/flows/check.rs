@@ -76,7 +76,7 @@ async fn on_cpu<T: Send + 'static>(
 ) -> Result<T> {
     let (registry, settings): (Registry, Settings) =
         (api.engine.registry().clone(), api.settings.clone());
-    let done = api.engine.cpu().run(move || {
+    let done = api.cpu.run(move || {
         let kinds: Vec<&str> = registry.entries().iter().map(|entry| entry.kind).collect();
         let applets = Applets {
             kinds: &kinds,

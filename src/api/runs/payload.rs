@@ -31,6 +31,9 @@ impl Api {
     ) -> Result<Pieces> {
         let mut checks = Checks::default();
         let run_id = checks.run_id(&request.run_id);
+        if request.r#ref.is_empty() {
+            checks.add("ref", "REQUIRED", "has to be set");
+        }
         checks.finish()?;
         let key = run_key(namespace, run_id);
         // Says NOT_FOUND of the run rather than of its payload.
@@ -110,7 +113,7 @@ mod tests {
     #[test]
     fn a_reference_is_an_events_sequence_and_nothing_else() {
         assert_eq!(sequence_of("e42"), Some(42));
-        for wrong in ["", "42", "e", "e0", "e-1", "e1x", "E1"] {
+        for wrong in ["", "42", "e", "e0", "e-1", "e1x", "E1", "e03", "e+3"] {
             assert_eq!(sequence_of(wrong), None, "{wrong}");
         }
     }

@@ -44,6 +44,7 @@ pub fn output(
         Operation::Cel => compiled.program(&config.expression)?.evaluate(scope)?,
         Operation::JsonSchema => {
             let schema = compiled.schema(config.schema.as_ref().unwrap_or(&Value::Bool(true)))?;
+            schema.check_cost(&source)?;
             let Err(mismatches) = schema.validate(&source) else {
                 return Ok(source);
             };

@@ -51,7 +51,7 @@ impl Bare {
         let engine = engine.await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let routes = api::routes(engine.clone(), settings);
+        let routes = api::routes(engine.clone(), Cpu::start().unwrap(), settings);
         tokio::spawn(
             Server::builder()
                 .add_routes(routes)
