@@ -165,10 +165,12 @@ async fn a_payload_that_a_run_does_not_have_is_not_found() {
     server.finished_run(&run_id).await;
 
     // The second event is run_started, which has none.
-    for reference in ["e2", "e99", "nonsense", ""] {
+    for reference in ["e2", "e99", "e03", "nonsense"] {
         let error = pieces(&server, &run_id, reference).await.unwrap_err();
         assert_error(&error, Code::NotFound, "PAYLOAD_NOT_FOUND");
     }
+    let error = pieces(&server, &run_id, "").await.unwrap_err();
+    assert_error(&error, Code::InvalidArgument, "INVALID_REQUEST");
 }
 
 #[tokio::test(flavor = "multi_thread")]
