@@ -55,21 +55,18 @@ impl Journal {
         tasks: &TaskTracker,
         abandon: &CancellationToken,
     ) -> Self {
-        let start = |_| {
-            let (sender, queue) = mpsc::channel(QUEUE);
-            let lane = lane::Lane::new(store.clone(), hub.clone(), executor, queue);
-            tasks.spawn(abandon.clone().run_until_cancelled_owned(lane.run()));
-            sender
-        };
-        let start_births = |_| {
-            let (sender, queue) = mpsc::channel(QUEUE);
-            let lane = lane::Lane::new(store.clone(), hub.clone(), executor, queue);
-            tasks.spawn(abandon.clone().run_until_cancelled_owned(lane.run()));
-            sender
+        let begin = Begin {
+            store,
+            hub,
+            executor,
+            tasks,
+            abandon,
         };
         Self {
-            moves: (0..lanes.max(1)).map(start).collect(),
-            births: (0..lanes.div_ceil(2).max(1)).map(start_births).collect(),
+            moves: (0..lanes.max(1)).map(|_| begin.lane()).collect(),
+            births: (0..lanes.div_ceil(2).max(1))
+                .map(|_| begin.lane())
+                .collect(),
         }
     }
 
@@ -93,6 +90,26 @@ impl Journal {
     pub async fn bear(&self, entry: Birth) -> Result<Born, Closed> {
         let lane = &self.births[place(&entry.key, self.births.len())];
         post(lane, entry).await
+    }
+}
+
+/// What every lane begins with.
+struct Begin<'a> {
+    store: &'a Store,
+    hub: &'a Hub,
+    executor: ExecutorId,
+    tasks: &'a TaskTracker,
+    abandon: &'a CancellationToken,
+}
+
+impl Begin<'_> {
+    /// Begins a lane, and gives the way to it.
+    fn lane<E: lane::Entry>(&self) -> mpsc::Sender<Posted<E>> {
+        let (sender, queue) = mpsc::channel(QUEUE);
+        let lane = lane::Lane::new(self.store.clone(), self.hub.clone(), self.executor, queue);
+        let running = self.abandon.clone().run_until_cancelled_owned(lane.run());
+        self.tasks.spawn(running);
+        sender
     }
 }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 pub use self::apply::Mismatch;
-pub use self::next::Command;
+pub use self::next::{Command, STOP_GRACE};
 use crate::flow::graph::{EdgeIndex, Graph, NodeIndex};
 use crate::ids::{NodeId, StepPath};
 use event::{PayloadInfo, Recorded, RunError};

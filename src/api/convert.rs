@@ -4,7 +4,6 @@
 
 pub mod event;
 pub mod flow;
-pub mod labels;
 pub mod run;
 pub mod time;
 pub mod value;

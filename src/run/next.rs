@@ -54,7 +54,7 @@ enum Ending {
 }
 
 /// How long attempts in flight may go on after the run failed.
-pub(super) const STOP_GRACE: chrono::TimeDelta = chrono::TimeDelta::seconds(10);
+pub const STOP_GRACE: chrono::TimeDelta = chrono::TimeDelta::seconds(10);
 
 impl Run {
     /// Everything that can be done at this time, given what is in flight.

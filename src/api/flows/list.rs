@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
-use super::convert::{self, flow, labels, time};
+use super::convert::{self, flow, time};
 use super::{Api, Error, Result, flow_id_violation, page, refuse};
 use crate::api::MAX_ANSWER_BYTES;
 use crate::flow::Violation;
-use crate::flow::validate::is_flow_id;
+use crate::flow::validate::{is_flow_id, run_labels};
 use crate::ids::{FlowId, FlowKey, Namespace};
 use crate::proto::{
     FlowOrder, FlowRevision, FlowSummary, ListFlowRevisionsRequest, ListFlowRevisionsResponse,
@@ -74,7 +74,7 @@ fn wanted(
     size: i32,
     cursor: Result<Option<String>, Violation>,
 ) -> Result<Wanted> {
-    let mut violations = labels::check(&request.labels, "labels");
+    let mut violations = run_labels(&request.labels);
     let mut keep = |violation| violations.push(violation);
     let time = |given: &Option<prost_types::Timestamp>, field| {
         given

@@ -6,11 +6,12 @@ use futures_util::FutureExt;
 use serde_json::Value;
 
 use super::Driver;
+use super::land::failure;
 use crate::applet;
 use crate::engine::attempt::{Source, load, persist};
 use crate::engine::payloads::Encoded;
 use crate::ids::NodeId;
-use crate::run::event::{ChunkKey, Failure, PayloadInfo, RunError, RunFailed, RunSucceeded};
+use crate::run::event::{ChunkKey, PayloadInfo, RunError, RunFailed, RunSucceeded};
 
 /// The run's output as its last event holds it, or why it cannot be made.
 pub(super) type Finished = Result<(PayloadInfo, Option<Arc<str>>), applet::Error>;
@@ -73,11 +74,7 @@ impl Driver {
         match finished {
             Ok((output, text)) => self.record_end(RunSucceeded { output }, text),
             Err(error) => {
-                let failure = Failure {
-                    reason: error.reason.to_owned(),
-                    message: error.message,
-                    details: error.details,
-                };
+                let failure = failure(error);
                 self.record_end(
                     RunFailed {
                         error: RunError {

@@ -6,14 +6,12 @@ use serde_json::Map;
 use super::Driver;
 use crate::applet::{self, Certainty, Effect};
 use crate::engine::attempt::{End, Landed};
+use crate::run::STOP_GRACE;
 use crate::run::event::{
     Failure, RunCancelling, StepFailed, StepOutcomeUnknown, StepSucceeded, StepWaiting,
 };
 use crate::run::state::{Handling, RunState, StopCause};
 use crate::store::inbox::{Letter, Request};
-
-/// How long attempts in flight may go on after another step has failed the run.
-const STOP_GRACE: TimeDelta = TimeDelta::seconds(10);
 
 impl Driver {
     /// Takes in an attempt that has come to its end.
@@ -132,7 +130,8 @@ impl Driver {
     }
 }
 
-fn failure(error: applet::Error) -> Failure {
+/// What the history keeps of an error: bounded, and as Postgres can store it.
+pub(super) fn failure(error: applet::Error) -> Failure {
     let mut details = serde_json::Value::Object(error.details);
     let kept = crate::value::settle_output(&mut details, MAX_DETAILS_BYTES).is_ok();
     let details = match details {

@@ -56,7 +56,7 @@ pub(super) fn check(draft: &Draft, findings: &mut Findings) {
     check_labels(&draft.labels, Part::Flow, findings);
 }
 
-/// What is wrong with the labels of a run: they keep the same rules as a flow's.
+/// What is wrong with the labels of a run, or with those to find flows and runs by: they keep the rules of a flow's.
 #[must_use]
 pub fn run_labels(labels: &BTreeMap<String, String>) -> Vec<Violation> {
     let mut findings = Findings::default();
@@ -148,5 +148,46 @@ pub(super) fn check_node_id(text: &str, part: Part, findings: &mut Findings) {
             "INVALID_ID",
             format!("{text:?} begins or ends with a space"),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reasons(labels: &[(&str, &str)]) -> Vec<&'static str> {
+        let labels = labels
+            .iter()
+            .map(|&(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
+        let violations = run_labels(&labels);
+        violations.into_iter().map(|one| one.reason).collect()
+    }
+
+    #[test]
+    fn each_label_that_breaks_a_rule_is_told() {
+        let long = "x".repeat(256);
+
+        let found = reasons(&[("a", "ok"), ("b", &long), ("c", "\0"), ("é", ""), ("", "")]);
+
+        assert_eq!(
+            found,
+            [
+                "INVALID_LABEL",
+                "TOO_LONG",
+                "NUL_CHARACTER",
+                "INVALID_LABEL"
+            ]
+        );
+    }
+
+    #[test]
+    fn thirty_three_labels_are_one_too_many() {
+        let many = |count: usize| -> BTreeMap<String, String> {
+            (0..count).map(|n| (n.to_string(), String::new())).collect()
+        };
+
+        assert_eq!(run_labels(&many(32)), []);
+        assert_eq!(run_labels(&many(33))[0].reason, "TOO_MANY_LABELS");
     }
 }
