@@ -35,8 +35,9 @@ use tokio_util::sync::CancellationToken;
 use crate::cpu::Cpu;
 use crate::egress::Egress;
 pub use crate::flow::Effect;
-use crate::flow::{Port, Violation};
-use crate::ids::{Namespace, NodeId, RunId, StepPath};
+use crate::flow::{Body, Port, Violation};
+use crate::ids::{FlowId, Namespace, NodeId, RunId, StepPath};
+pub use crate::run::state::{Decision, OnItemError};
 use crate::template::{Reads, Scope};
 
 /// The code behind a kind of node.
@@ -79,6 +80,11 @@ pub trait Applet: Send + Sync + 'static {
     /// Hosts that the config names literally.
     fn hosts(_config: &Self::Config) -> Vec<String> {
         Vec::new()
+    }
+
+    /// The graph inside the node, for an applet that runs one ([`Completion::Loop`]).
+    fn body(_config: &Self::Config) -> Option<Body> {
+        None
     }
 
     /// Does the work of one attempt.
@@ -147,8 +153,8 @@ pub struct Context {
     pub deadline: Instant,
     /// Set when the run is cancelled or fails elsewhere: the applet ends soon after.
     pub cancelled: CancellationToken,
-    /// Whether the wait that an earlier call asked for is over.
-    pub waited: bool,
+    /// What ended the wait that an earlier call asked for; `None` at the first call of an attempt.
+    pub woken: Option<Woken>,
     /// Where work that takes more than some microseconds of CPU runs.
     pub cpu: Cpu,
     /// The one way out to the network.
@@ -169,8 +175,80 @@ pub struct Delivered {
 pub enum Completion {
     /// The step has its output.
     Done(Outcome),
-    /// Nothing is to be done until then; the applet is called again with `waited` set.
-    WaitUntil(DateTime<Utc>),
+    /// Nothing is to be done until something comes; the applet is called again with `woken` set.
+    Wait(Wait),
+    /// Another flow is to run as a child; its output is the step's.
+    Call(Call),
+    /// The node's body is to run once for each item; the list of what comes out is the step's output.
+    Loop(Loop),
+}
+
+/// What a step waits for.
+#[derive(Clone, Debug)]
+pub struct Wait {
+    /// When it goes on at the latest; without a time it waits as long as the run may take.
+    pub until: Option<DateTime<Utc>>,
+    /// What may come before.
+    pub awaited: Awaited,
+}
+
+/// What may end a wait before its time.
+#[derive(Clone, Debug)]
+pub enum Awaited {
+    /// Nothing: it lasts until its time.
+    Time,
+    /// A signal of this name, sent to the run at any time.
+    Signal(String),
+    /// Somebody's decision.
+    Approval(ApprovalRequest),
+}
+
+/// What somebody is asked to decide.
+#[derive(Clone, Debug)]
+pub struct ApprovalRequest {
+    /// A few words.
+    pub title: String,
+    /// What there is to know; may be empty.
+    pub description: String,
+    /// JSON schema of the values that the decision carries; any object without one.
+    pub form_schema: Option<Value>,
+    /// What is decided when nobody has by the end of the wait; without one the wait expires.
+    pub default_decision: Option<Decision>,
+}
+
+/// What ended a wait.
+#[derive(Clone, Debug)]
+pub enum Woken {
+    /// Its time.
+    Time,
+    /// The signal, with its payload.
+    Signal(Arc<Value>),
+    /// A decision: an object with `decision`, `values`, `comment` and `decided_by`.
+    Approval(Decision, Arc<Value>),
+}
+
+/// A flow that a step runs as a child.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Which flow of the same namespace.
+    pub flow_id: FlowId,
+    /// Its revision; 0 is the latest.
+    pub revision: i32,
+    /// What the child is started with.
+    pub input: Arc<Value>,
+}
+
+/// Items for the body of a node.
+#[derive(Clone, Debug)]
+pub struct Loop {
+    /// A list: one item for each turn of the body.
+    pub items: Arc<Value>,
+    /// Whether items were left out because there were too many.
+    pub truncated: bool,
+    /// The most items that are under way at once; at least 1.
+    pub concurrency: u32,
+    /// What follows when an item fails.
+    pub on_item_error: OnItemError,
 }
 
 /// What a finished step gives.
@@ -278,6 +356,12 @@ pub trait Prepared: Send + Sync {
 
     /// Bound of an attempt where the node sets none.
     fn default_timeout(&self) -> Duration;
+
+    /// The graph inside the node, if it has one.
+    fn body(&self) -> Option<&Body>;
+
+    /// The version of the applet's meaning, from its [`Description`].
+    fn version(&self) -> u32;
 
     /// Renders the config and does the work of one attempt.
     fn run(&self, context: Context) -> BoxFuture<'_, Result<Completion, Error>>;

@@ -61,6 +61,62 @@ pub struct Node {
     pub timeout: Option<Duration>,
     /// A stricter effect than the applet's own (or `IDEMPOTENT` for an `http_request` that posts).
     pub effect: Option<Effect>,
+    /// How failed attempts are repeated; not at all without one.
+    pub retry: Option<RetryPolicy>,
+    /// What follows when the last attempt has failed; the run fails without one.
+    pub on_error: Option<OnError>,
+}
+
+/// How failed attempts of a step are repeated.
+///
+/// Before attempt n + 1 the step waits `initial_interval` × `coefficient`^(n − 1), at most `max_interval`, varied by
+/// `jitter`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RetryPolicy {
+    /// The most attempts, the first one included; at least 1.
+    pub max_attempts: u32,
+    /// The wait before the second attempt.
+    pub initial_interval: Duration,
+    /// By how much each further wait is longer; at least 1.
+    pub coefficient: f64,
+    /// The longest wait.
+    pub max_interval: Duration,
+    /// By what part of itself each wait is varied at random, 0 to 1.
+    pub jitter: f64,
+    /// Reasons after which no further attempt is made, beside those that the applet calls permanent.
+    pub non_retryable_reasons: Vec<String>,
+    /// Reasons after which even an `AT_MOST_ONCE` step is attempted again.
+    pub safe_on: Vec<String>,
+    /// The longest that all attempts and the waits between them may take.
+    pub total_timeout: Option<Duration>,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            max_attempts: 1,
+            initial_interval: Duration::from_secs(1),
+            coefficient: 2.0,
+            max_interval: Duration::from_mins(1),
+            jitter: 0.0,
+            non_retryable_reasons: Vec::new(),
+            safe_on: Vec::new(),
+            total_timeout: None,
+        }
+    }
+}
+
+/// What follows when the last attempt of a step has failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum OnError {
+    /// The failure leaves by the port [`ERROR_PORT`], with the step's input.
+    ErrorPort,
+    /// Another node takes the failed one's place, with its input.
+    Fallback(NodeId),
+    /// This goes on in place of the output.
+    DefaultOutput(Value),
+    /// The run goes on without the output: what depends on it alone is skipped.
+    ContinueRun,
 }
 
 /// Where an editor draws a node.
@@ -96,6 +152,33 @@ pub struct Policy {
     pub run_timeout: Option<Duration>,
     /// The most steps of one run that execute at once.
     pub max_parallel_steps: Option<u32>,
+    /// The most runs that are open at once, counted apart for each `concurrency_key`.
+    pub max_open_runs: Option<u32>,
+    /// A template over the run's input; empty counts all runs of the flow together.
+    pub concurrency_key: String,
+    /// What becomes of a run over `max_open_runs`; it queues where nothing is said.
+    pub on_conflict: Option<OnConflict>,
+}
+
+/// What becomes of a run that is over its flow's limit of open runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum OnConflict {
+    /// It stays queued until another one ends.
+    Queue,
+    /// Its start is refused.
+    Reject,
+    /// The open ones are cancelled and it starts.
+    CancelRunning,
+}
+
+/// The graph inside a loop node: what is done with each item.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Body {
+    /// In the order the author gave them.
+    pub nodes: Vec<Node>,
+    /// In the order the author gave them.
+    pub edges: Vec<Edge>,
 }
 
 /// What a crash during an attempt allows.
@@ -118,6 +201,9 @@ pub type Port = Arc<str>;
 /// The port of an applet that has just one.
 pub const ONLY_PORT: &str = "";
 
+/// The port by which a failure leaves a node whose `on_error` says so.
+pub const ERROR_PORT: &str = "error";
+
 /// What the applets say about one node: all that validation must know of them.
 #[derive(Clone, Debug, Default)]
 pub struct Inspection {
@@ -135,6 +221,8 @@ pub struct Inspection {
     pub hosts: Vec<String>,
     /// The longest timeout that the applet allows for one attempt.
     pub max_timeout: Option<Duration>,
+    /// The graph inside it, for an applet that has one.
+    pub body: Option<Body>,
 }
 
 /// One thing that is wrong, and where.

@@ -1,6 +1,6 @@
 //! `delay`: waits for some time or until a time, then outputs its input.
 //!
-//! The wait is durable: the run leaves memory, and when the time has come the applet is called again with `waited` set.
+//! The wait is durable: the run leaves memory, and when the time has come the applet is called again with `woken` set.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::failure::TEMPLATE_REASONS;
-use super::{Applet, Completion, Context, Description, Effect, Error, Outcome};
+use super::{Applet, Awaited, Completion, Context, Description, Effect, Error, Outcome, Wait};
 use crate::flow::Violation;
 use crate::template::{Templated, is_template};
 
@@ -95,10 +95,13 @@ impl Applet for Delay {
     async fn run(&self, context: Context, config: Config) -> Result<Completion, Error> {
         let now = Utc::now();
         let wake = config.wake_time(now)?;
-        if context.waited || wake <= now {
+        if context.woken.is_some() || wake <= now {
             return Ok(Completion::Done(Outcome::of(context.input)));
         }
-        Ok(Completion::WaitUntil(wake))
+        Ok(Completion::Wait(Wait {
+            until: Some(wake),
+            awaited: Awaited::Time,
+        }))
     }
 }
 

@@ -28,6 +28,8 @@ pub fn node(kind: &str, data: Value) -> Node {
         display_name: String::new(),
         timeout: None,
         effect: None,
+        retry: None,
+        on_error: None,
     }
 }
 
@@ -74,7 +76,7 @@ pub fn context(input: Value) -> Context {
         },
         deadline: Instant::now() + Duration::from_secs(30),
         cancelled: CancellationToken::new(),
-        waited: false,
+        woken: None,
         cpu: CPU.clone(),
         egress: Egress::new("127.0.0.0/8".parse().expect("a rule"))
             .expect("the client can be built"),
@@ -115,7 +117,7 @@ pub async fn complete(kind: &str, data: Value, context: Context) -> Result<Compl
 pub async fn run_in(kind: &str, data: Value, context: Context) -> Result<Outcome, Error> {
     match complete(kind, data, context).await? {
         Completion::Done(outcome) => Ok(outcome),
-        Completion::WaitUntil(time) => Err(Error::permanent("WAITS", time.to_string())),
+        other => Err(Error::permanent("NOT_DONE", format!("{other:?}"))),
     }
 }
 

@@ -163,7 +163,10 @@ async fn attempt(parts: &Parts, assignment: Assignment) -> Result<End, applet::E
     let completion = completion.unwrap_or_else(|_| Err(timed_out(node.timeout, effect)));
     match completion {
         Ok(Completion::Done(outcome)) => output(parts, &assignment, outcome).await,
-        Ok(Completion::WaitUntil(until)) => Ok(End::WaitUntil(until)),
+        Ok(Completion::Wait(wait)) => Ok(End::WaitUntil(wait.until.unwrap_or_default())),
+        Ok(Completion::Call(_) | Completion::Loop(_)) => {
+            Err(applet::Error::permanent("NOT_YET_SUPPORTED", "comes next"))
+        }
         Err(error) if cancelled.is_cancelled() => Ok(End::Cancelled {
             outcome_unknown: error.certainty == Certainty::Unknown,
         }),
@@ -231,7 +234,7 @@ async fn context(
         },
         deadline: Instant::now() + timeout,
         cancelled: assignment.cancelled.clone(),
-        waited: assignment.waited,
+        woken: assignment.waited.then_some(applet::Woken::Time),
         cpu: parts.cpu.clone(),
         egress: parts.egress.clone(),
     })

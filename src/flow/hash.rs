@@ -104,6 +104,8 @@ mod tests {
             display_name: String::new(),
             timeout: Some(Duration::from_secs(3)),
             effect: None,
+            retry: None,
+            on_error: None,
         };
         Definition {
             nodes: vec![node("a"), node("b")],

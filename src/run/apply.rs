@@ -159,6 +159,7 @@ impl Run {
                 self.history.failing.get_or_insert(error);
                 self.history.force_at.get_or_insert(event.force_at);
             }
+            _ => {}
         }
         Ok(())
     }

@@ -108,12 +108,24 @@ impl StepState {
 }
 
 named_states!(
-    /// What a waiting run waits for.
+    /// What a waiting run, or a waiting step, waits for.
     WaitReason {
         /// A time that a step named.
         Delay = "DELAY",
         /// Somebody's decision on a step whose outcome is unknown.
         OutcomeUnknown = "OUTCOME_UNKNOWN",
+        /// The time of a step's next attempt.
+        Retry = "RETRY",
+        /// A signal.
+        Signal = "SIGNAL",
+        /// Somebody's approval.
+        Approval = "APPROVAL",
+        /// The end of a child run.
+        Child = "CHILD",
+        /// A place among the open runs of its flow.
+        Concurrency = "CONCURRENCY",
+        /// Somebody's word that the run may go on.
+        Paused = "PAUSED",
     }
 );
 
@@ -126,13 +138,59 @@ named_states!(
         RunFailed = "RUN_FAILED",
         /// The run's time is up.
         RunTimeout = "RUN_TIMEOUT",
+        /// Another step failed the item of a loop, or the whole loop.
+        ItemFailed = "ITEM_FAILED",
     }
 );
 
 named_states!(
-    /// What follows from a step's failure.
+    /// What follows from a step's last failure.
     Handling {
         /// The run fails.
         FailRun = "FAIL_RUN",
+        /// The failure leaves by the port `error`.
+        ErrorPort = "ERROR_PORT",
+        /// The fallback node runs in its place.
+        Fallback = "FALLBACK",
+        /// The default output goes on in place of the output.
+        DefaultOutput = "DEFAULT_OUTPUT",
+        /// The run goes on without the output.
+        ContinueRun = "CONTINUE_RUN",
+        /// The item of the loop that the step is in fails.
+        FailItem = "FAIL_ITEM",
+    }
+);
+
+named_states!(
+    /// What follows when an item of a loop fails.
+    OnItemError {
+        /// The loop fails.
+        Fail = "FAIL",
+        /// The error stands in the list in place of the item's output.
+        Collect = "COLLECT",
+        /// The item is left out of the list.
+        Skip = "SKIP",
+    }
+);
+
+named_states!(
+    /// What somebody decides who is asked for approval.
+    Decision {
+        /// Yes.
+        Approved = "APPROVED",
+        /// No.
+        Rejected = "REJECTED",
+    }
+);
+
+named_states!(
+    /// What somebody decides about a step that cannot go on by itself.
+    Resolution {
+        /// It succeeded, with an output that is given.
+        Succeeded = "SUCCEEDED",
+        /// It is to be tried again.
+        Retry = "RETRY",
+        /// It failed.
+        Failed = "FAILED",
     }
 );

@@ -229,6 +229,7 @@ async fn find_full(
                     .map(u32::try_from)
                     .transpose()
                     .map_err(|_| Error::Corrupt("a negative max_parallel_steps".to_owned()))?,
+                ..Policy::default()
             },
         },
     }))
@@ -370,6 +371,8 @@ fn node(row: NodeRow) -> Result<Node> {
         display_name: row.display_name,
         timeout: row.timeout_ms.map(duration).transpose()?,
         effect: row.effect.as_deref().map(effect_from).transpose()?,
+        retry: None,
+        on_error: None,
     })
 }
 

@@ -1,6 +1,23 @@
 // @generated automatically by Diesel CLI.
 
 diesel::table! {
+    approvals (namespace, run_id, step_path, attempt) {
+        namespace -> Text,
+        run_id -> Uuid,
+        step_path -> Text,
+        attempt -> Int4,
+        flow_key -> Int8,
+        title -> Text,
+        description -> Text,
+        form_schema -> Nullable<Json>,
+        requested_at -> Timestamptz,
+        expires_at -> Nullable<Timestamptz>,
+        default_decision -> Nullable<Text>,
+        etag -> Text,
+    }
+}
+
+diesel::table! {
     executors (executor_id) {
         executor_id -> Uuid,
         address -> Text,
@@ -52,6 +69,10 @@ diesel::table! {
         timeout_ms -> Nullable<Int8>,
         /// What a crash during an attempt allows; what the applet says without one.
         effect -> Nullable<Text>,
+        /// How failed attempts are repeated; never without one.
+        retry -> Nullable<Jsonb>,
+        /// What follows when the last attempt has failed; the run fails without one.
+        on_error -> Nullable<Jsonb>,
     }
 }
 
@@ -73,6 +94,12 @@ diesel::table! {
         node_count -> Int4,
         edge_count -> Int4,
         created_at -> Timestamptz,
+        /// The most runs that may be open at once for each concurrency key; no limit without one.
+        max_open_runs -> Nullable<Int4>,
+        /// Template over a run's input that max_open_runs counts apart by; empty counts all runs of the flow together.
+        concurrency_key -> Text,
+        /// What becomes of a run over max_open_runs; QUEUE without one.
+        on_conflict -> Nullable<Text>,
     }
 }
 
@@ -137,6 +164,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    signal_requests (namespace, run_id, request_id) {
+        namespace -> Text,
+        run_id -> Uuid,
+        request_id -> Text,
+        body_hash -> Bytea,
+        expires_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     start_requests (namespace, request_id) {
         namespace -> Text,
         request_id -> Text,
@@ -169,10 +206,18 @@ diesel::table! {
         created_at -> Timestamptz,
         started_at -> Nullable<Timestamptz>,
         ended_at -> Nullable<Timestamptz>,
+        parent_run_id -> Nullable<Uuid>,
+        parent_path -> Nullable<Text>,
+        told -> Bool,
+        forked_from -> Nullable<Uuid>,
+        concurrency_key -> Nullable<Text>,
+        admitted -> Bool,
+        changed_in -> Int8,
     }
 }
 
 diesel::allow_tables_to_appear_in_same_query!(
+    approvals,
     executors,
     flow_edges,
     flow_nodes,
@@ -181,6 +226,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     payload_chunks,
     run_events,
     run_inbox,
+    signal_requests,
     start_requests,
     workflow_runs,
 );

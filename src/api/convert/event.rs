@@ -227,11 +227,22 @@ pub fn wait_reason(reason: WaitReason) -> proto::WaitReason {
     match reason {
         WaitReason::Delay => proto::WaitReason::Delay,
         WaitReason::OutcomeUnknown => proto::WaitReason::OutcomeUnknown,
+        WaitReason::Retry => proto::WaitReason::Retry,
+        WaitReason::Signal => proto::WaitReason::Signal,
+        WaitReason::Approval => proto::WaitReason::Approval,
+        WaitReason::Child => proto::WaitReason::Child,
+        WaitReason::Concurrency => proto::WaitReason::Concurrency,
+        WaitReason::Paused => proto::WaitReason::Paused,
     }
 }
 
 fn handling(handling: Handling) -> FailureHandling {
     match handling {
         Handling::FailRun => FailureHandling::FailRun,
+        Handling::ErrorPort => FailureHandling::ErrorPort,
+        Handling::Fallback => FailureHandling::Fallback,
+        Handling::DefaultOutput => FailureHandling::DefaultOutput,
+        Handling::ContinueRun => FailureHandling::ContinueRun,
+        Handling::FailItem => FailureHandling::FailItem,
     }
 }

@@ -87,6 +87,8 @@ fn node(given: proto::Node, index: usize, violations: &mut Vec<Violation>) -> No
         display_name: given.display_name,
         timeout,
         effect,
+        retry: None,
+        on_error: None,
     }
 }
 
@@ -126,6 +128,7 @@ fn policy(given: &proto::FlowPolicy, violations: &mut Vec<Violation>) -> Policy 
     Policy {
         run_timeout,
         max_parallel_steps: kept(steps, violations).filter(|&steps| steps != 0),
+        ..Policy::default()
     }
 }
 

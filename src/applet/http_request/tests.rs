@@ -49,7 +49,7 @@ fn context(config: &Config, input: Value) -> Context {
         },
         deadline: Instant::now() + Duration::from_secs(20),
         cancelled: CancellationToken::new(),
-        waited: false,
+        woken: None,
         cpu: Cpu::start().unwrap(),
         egress: Egress::new("127.0.0.0/8".parse().unwrap()).unwrap(),
     }
@@ -58,7 +58,7 @@ fn context(config: &Config, input: Value) -> Context {
 async fn run_in(context: Context, config: Config) -> Result<Outcome, Error> {
     match HttpRequest.run(context, config).await? {
         Completion::Done(outcome) => Ok(outcome),
-        Completion::WaitUntil(_) => panic!("an http_request does not wait"),
+        _ => panic!("an http_request does not wait"),
     }
 }
 

@@ -9,7 +9,7 @@ use super::{Entry, fields};
 use crate::applet::{
     Applet, BoxFuture, Completion, Context, Description, Effect, Error, Prepared, References,
 };
-use crate::flow::{Inspection, Node, Violation};
+use crate::flow::{Body, Inspection, Node, Violation};
 use crate::template::tree::{Reading, Tree};
 use crate::template::{self, EXTRA_NAMES, MAX_RENDERED_BYTES, Reads, Scope, Template};
 use crate::value::{self, canonical};
@@ -111,6 +111,7 @@ impl<A: Applet> Erased for Typed<A> {
                 inspection.ports = A::ports(&config);
                 inspection.effect = Some(A::effect(&config));
                 inspection.hosts = A::hosts(&config);
+                inspection.body = A::body(&config);
             }
             Err(problems) => violations.extend(problems),
         }
@@ -149,6 +150,7 @@ impl<A: Applet> Erased for Typed<A> {
         Ok(Arc::new(Ready {
             effect: A::effect(&config),
             default_timeout: self.description.default_timeout,
+            body: A::body(&config),
             references,
             tree: Arc::new(tree),
             typed: self,
@@ -163,6 +165,7 @@ struct Ready<A> {
     references: References,
     effect: Effect,
     default_timeout: Duration,
+    body: Option<Body>,
 }
 
 impl<A: Applet> Ready<A> {
@@ -238,6 +241,14 @@ impl<A: Applet> Prepared for Ready<A> {
 
     fn default_timeout(&self) -> Duration {
         self.default_timeout
+    }
+
+    fn body(&self) -> Option<&Body> {
+        self.body.as_ref()
+    }
+
+    fn version(&self) -> u32 {
+        self.typed.description.version
     }
 
     fn run(&self, mut context: Context) -> BoxFuture<'_, Result<Completion, Error>> {

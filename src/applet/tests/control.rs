@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::at;
 use crate::applet::trial::{complete, context, context_of, output, port, run_in, wrong};
-use crate::applet::{Completion, Context};
+use crate::applet::{Awaited, Completion, Context, Wait, Woken};
 
 #[tokio::test]
 async fn start_outputs_the_input_or_its_default() {
@@ -110,13 +110,17 @@ async fn delay_waits_once_and_outputs_its_input() {
     )
     .await;
 
-    let Ok(Completion::WaitUntil(time)) = completion else {
+    let Ok(Completion::Wait(Wait {
+        until: Some(time),
+        awaited: Awaited::Time,
+    })) = completion
+    else {
         panic!("{completion:?}");
     };
     let waited = (time - begun).to_std().unwrap();
     assert!(waited >= Duration::from_millis(90_500) && waited < Duration::from_secs(100));
     let again = Context {
-        waited: true,
+        woken: Some(Woken::Time),
         ..context(json!(90.5))
     };
     let outcome = run_in("delay", json!({"seconds": 90.5}), again)

@@ -56,6 +56,8 @@ fn with_data(id: &str, kind: &str, data: Value) -> Node {
         display_name: String::new(),
         timeout: None,
         effect: None,
+        retry: None,
+        on_error: None,
     }
 }
 
@@ -157,6 +159,7 @@ fn all_problems_are_told_at_once_in_the_order_of_the_fields() {
     draft.definition.policy = Policy {
         run_timeout: Some(Duration::ZERO),
         max_parallel_steps: Some(1_001),
+        ..Policy::default()
     };
 
     assert_eq!(
