@@ -5,6 +5,7 @@
 
 pub mod graph;
 pub mod hash;
+mod retry;
 pub mod validate;
 
 use std::collections::BTreeMap;
