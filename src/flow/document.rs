@@ -14,8 +14,8 @@ mod write;
 use serde_json::Value;
 
 use self::fields::Problems;
-pub use self::write::{write, write_body};
-use super::{Body, Draft, Violation};
+pub use self::write::{write, write_body, write_on_error, write_retry};
+use super::{Body, Draft, OnError, RetryPolicy, Violation};
 
 /// Reads a flow. What only storing gives it (`revision`, `content_hash`, `etag`, `create_time`, `update_time`) is ignored,
 /// so that what was exported can be read as it is.
@@ -29,6 +29,28 @@ pub fn read(document: &Value) -> Result<Draft, Vec<Violation>> {
     let mut problems = Problems::default();
     let draft = read::flow(document, "flow", &mut problems);
     problems.into_result(draft)
+}
+
+/// Reads a retry policy by itself.
+///
+/// # Errors
+///
+/// As [`read`], with paths inside the policy.
+pub fn read_retry(policy: &Value) -> Result<RetryPolicy, Vec<Violation>> {
+    let mut problems = Problems::default();
+    let policy = read::retry_of(policy, String::new(), &mut problems);
+    problems.into_result(policy)
+}
+
+/// Reads by itself what follows a failure; nothing where the document is empty.
+///
+/// # Errors
+///
+/// As [`read`], with paths inside the document.
+pub fn read_on_error(action: &Value) -> Result<Option<OnError>, Vec<Violation>> {
+    let mut problems = Problems::default();
+    let action = read::on_error_of(action, String::new(), &mut problems);
+    problems.into_result(action)
 }
 
 /// Reads the graph inside a loop: an object with `nodes` and `edges`.

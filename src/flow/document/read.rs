@@ -123,7 +123,12 @@ fn position(fields: &mut Fields<'_>, problems: &mut Problems) -> Position {
 
 fn retry(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<RetryPolicy> {
     let given = fields.take("retry", problems)?;
-    let mut fields = Fields::open(given, fields.path("retry"), problems);
+    Some(retry_of(given, fields.path("retry"), problems))
+}
+
+/// Reads a retry policy.
+pub(super) fn retry_of(given: &Value, path: String, problems: &mut Problems) -> RetryPolicy {
+    let mut fields = Fields::open(given, path, problems);
     let unset = RetryPolicy::default();
     let policy = RetryPolicy {
         max_attempts: fields
@@ -142,12 +147,16 @@ fn retry(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<RetryPolicy
         total_timeout: duration(&mut fields, "total_timeout", problems),
     };
     fields.close(problems);
-    Some(policy)
+    policy
 }
 
 fn on_error(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<OnError> {
     let given = fields.take("on_error", problems)?;
-    let path = fields.path("on_error");
+    on_error_of(given, fields.path("on_error"), problems)
+}
+
+/// Reads what follows a failure.
+pub(super) fn on_error_of(given: &Value, path: String, problems: &mut Problems) -> Option<OnError> {
     let mut fields = Fields::open(given, path.clone(), problems);
     let mut actions = Vec::new();
     if let Some(port) = fields.take("port", problems) {

@@ -59,10 +59,10 @@ fn node(node: &Node) -> Value {
     }
     put_duration(&mut document, "timeout", node.timeout);
     if let Some(policy) = &node.retry {
-        document.insert("retry".to_owned(), retry(policy));
+        document.insert("retry".to_owned(), write_retry(policy));
     }
     if let Some(action) = &node.on_error {
-        document.insert("on_error".to_owned(), on_error(action));
+        document.insert("on_error".to_owned(), write_on_error(action));
     }
     put_name(&mut document, "effect", node.effect, &EFFECTS);
     put_text(&mut document, "display_name", &node.display_name);
@@ -82,7 +82,9 @@ fn edge(edge: &Edge) -> Value {
     document.into()
 }
 
-fn retry(policy: &RetryPolicy) -> Value {
+/// Writes a retry policy by itself, with all that holds where nothing was said.
+#[must_use]
+pub fn write_retry(policy: &RetryPolicy) -> Value {
     let mut document = Map::new();
     document.insert("max_attempts".to_owned(), policy.max_attempts.into());
     let initial = Some(policy.initial_interval);
@@ -102,7 +104,9 @@ fn retry(policy: &RetryPolicy) -> Value {
     document.into()
 }
 
-fn on_error(action: &OnError) -> Value {
+/// Writes by itself what follows a failure.
+#[must_use]
+pub fn write_on_error(action: &OnError) -> Value {
     match action {
         OnError::ErrorPort => json!({"port": {}}),
         OnError::Fallback(node) => json!({"fallback": {"node_id": node.as_str()}}),
