@@ -215,6 +215,9 @@ mod tests {
             plain,
             "367b3fe0e84078267a36598d6cb51eeb5eae29da6638ceb7230141b6d2fd149f"
         );
-        assert_eq!(full, "FULL");
+        assert_eq!(
+            full,
+            "d9cf2cc31d4c2e64c2e918ade06d8265183aeada6dd58ea9e19490d46c3e53ac"
+        );
     }
 }
