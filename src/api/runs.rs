@@ -115,6 +115,7 @@ impl Api {
             after,
             include_snapshot: request.include_snapshot,
             include_payloads: request.include_payloads,
+            include_children: request.include_children,
             departure,
             from_birth: started.started,
         };
@@ -174,6 +175,7 @@ impl Api {
             after,
             include_snapshot: request.include_snapshot,
             include_payloads: request.include_payloads,
+            include_children: request.include_children,
             departure: None,
             from_birth: false,
         };
