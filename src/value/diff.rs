@@ -81,11 +81,7 @@ impl Budget {
 
 /// Where two values differ, within the budget. Absent is not null: what one side lacks is a difference.
 #[must_use]
-pub fn diff(
-    base: Option<&Value>,
-    compare: Option<&Value>,
-    budget: &mut Budget,
-) -> Vec<Difference> {
+pub fn diff(base: Option<&Value>, compare: Option<&Value>, budget: &mut Budget) -> Vec<Difference> {
     let mut walk = Walk {
         path: "$".to_owned(),
         found: Vec::new(),
@@ -172,7 +168,12 @@ impl Walk<'_> {
             }
             None => self.path.clone(),
         };
-        let bytes = path.len() + [&base, &compare].into_iter().flatten().map(weight).sum::<usize>();
+        let bytes = path.len()
+            + [&base, &compare]
+                .into_iter()
+                .flatten()
+                .map(weight)
+                .sum::<usize>();
         if self.budget.take(bytes) {
             self.found.push(Difference {
                 path,

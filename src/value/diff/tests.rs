@@ -13,7 +13,10 @@ fn all(base: &Value, compare: &Value) -> Vec<Difference> {
 
 fn places(base: &Value, compare: &Value) -> Vec<String> {
     let found = all(base, compare);
-    found.into_iter().map(|difference| difference.path).collect()
+    found
+        .into_iter()
+        .map(|difference| difference.path)
+        .collect()
 }
 
 #[test]
@@ -70,7 +73,14 @@ fn names_that_no_path_has_bare_are_quoted() {
     found.sort();
     assert_eq!(
         found,
-        ["$.x2", "$['']", "$['2x']", r"$['a\\b\u000a']", r"$['it\'s']", "$['ü']"]
+        [
+            "$.x2",
+            "$['']",
+            "$['2x']",
+            r"$['a\\b\u000a']",
+            r"$['it\'s']",
+            "$['ü']"
+        ]
     );
 }
 
