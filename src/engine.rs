@@ -5,6 +5,7 @@
 
 mod attempt;
 mod cancel;
+pub(crate) mod changes;
 mod clock;
 mod driver;
 mod lease;
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+use self::changes::Changes;
 use self::clock::Clock;
 use self::driver::Message;
 use self::lease::{Lease, Moment};
@@ -96,6 +98,7 @@ pub struct Engine {
 struct Inner {
     parts: Arc<Parts>,
     hub: Hub,
+    changes: Changes,
     registry: Registry,
     /// The mailbox of each run that is in memory.
     open: Mutex<HashMap<RunKey, mpsc::Sender<Message>>>,
@@ -246,6 +249,7 @@ impl Engine {
             inner: Arc::new(Inner {
                 parts: Arc::new(parts),
                 hub,
+                changes: Changes::default(),
                 registry,
                 open: Mutex::default(),
                 drivers: TaskTracker::new(),
@@ -259,6 +263,7 @@ impl Engine {
         };
         engine.keep_lease(renewals);
         engine.keep_ticking();
+        engine.keep_telling_changes();
         info!(executor.id = %executor, "the executor is at work");
         Ok(engine)
     }

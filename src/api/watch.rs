@@ -6,7 +6,7 @@
 
 mod cursor;
 mod departure;
-mod outlet;
+pub(super) mod outlet;
 mod stream;
 
 use std::sync::Arc;

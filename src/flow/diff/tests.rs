@@ -188,7 +188,7 @@ fn a_large_change_is_cut_short_and_says_so() {
     assert_eq!(found.nodes.len(), 100);
     assert!(budget.is_truncated());
     assert_eq!(seconds(Duration::from_nanos(7)), json!("0.000000007s"));
-    assert_eq!(seconds(Duration::from_secs(60)), json!("60s"));
+    assert_eq!(seconds(Duration::from_mins(1)), json!("60s"));
 }
 
 fn any_definition() -> impl Strategy<Value = Definition> {
