@@ -2,6 +2,7 @@
 
 mod create;
 mod delete;
+mod diff;
 mod examples;
 mod lists;
 mod update;

@@ -137,7 +137,8 @@ impl Api {
                     continue;
                 }
                 let step = step_diff(*base, *compare, output, error);
-                if budget.take(FRAME + texts(&step)) {
+                let is_shown = step.output.is_some() || !step.error.is_empty();
+                if budget.take(FRAME + texts(&step)) || is_shown {
                     found.push(step);
                 }
             }
@@ -172,7 +173,8 @@ impl Api {
         let mut after = self.texts(&compare.key, after).await?;
         let mut found = Vec::with_capacity(pairs.len());
         for (pair, is_read) in pairs.iter().zip(is_read) {
-            if pair.is_same() {
+            // Its place is taken first: what is found then is shown, as far as it goes.
+            if pair.is_same() || !bounds.budget.take(FRAME) {
                 found.push(None);
                 continue;
             }
@@ -193,7 +195,7 @@ impl Api {
                 }
                 shown.differences = wire::values(&differences);
             }
-            found.push(bounds.budget.take(FRAME).then_some(shown));
+            found.push(Some(shown));
         }
         Ok(found)
     }
