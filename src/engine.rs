@@ -5,6 +5,7 @@
 
 mod attempt;
 mod cancel;
+pub(crate) mod changes;
 mod children;
 mod clock;
 mod driver;
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+use self::changes::Changes;
 use self::children::Order;
 use self::clock::Clock;
 use self::driver::Message;
@@ -110,6 +112,7 @@ pub struct Engine {
 struct Inner {
     parts: Arc<Parts>,
     hub: Hub,
+    changes: Changes,
     registry: Registry,
     /// The mailbox of each run that is in memory.
     open: Mutex<HashMap<RunKey, mpsc::Sender<Message>>>,
@@ -262,6 +265,7 @@ impl Engine {
             inner: Arc::new(Inner {
                 parts: Arc::new(parts),
                 hub,
+                changes: Changes::default(),
                 registry,
                 open: Mutex::default(),
                 drivers: TaskTracker::new(),
@@ -276,6 +280,7 @@ impl Engine {
         engine.keep_lease(renewals);
         engine.keep_ticking();
         engine.keep_children(to_be_done);
+        engine.keep_telling_changes();
         info!(executor.id = %executor, "the executor is at work");
         Ok(engine)
     }

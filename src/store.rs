@@ -6,6 +6,7 @@
 //! know the exact SQLSTATE of a failure.
 
 pub mod births;
+pub mod changes;
 pub mod children;
 pub mod deletion;
 mod dial;

@@ -7,7 +7,7 @@
 mod children;
 mod cursor;
 mod departure;
-mod outlet;
+pub(super) mod outlet;
 mod stream;
 
 use std::sync::Arc;

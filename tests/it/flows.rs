@@ -3,6 +3,7 @@
 mod bodies;
 mod create;
 mod delete;
+mod diff;
 mod examples;
 mod failures;
 mod lists;

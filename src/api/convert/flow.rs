@@ -194,7 +194,9 @@ fn node_to_proto(node: &Node) -> proto::Node {
     }
 }
 
-fn edge_to_proto(edge: &Edge) -> proto::Edge {
+/// An edge as the wire has it.
+#[must_use]
+pub fn edge_to_proto(edge: &Edge) -> proto::Edge {
     proto::Edge {
         id: edge.id.clone(),
         source: edge.source.to_string(),
