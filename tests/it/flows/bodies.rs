@@ -9,6 +9,7 @@ use crate::support::flows::flow_with_ends;
 use crate::support::server::TestServer;
 
 /// `start`, `before`, a loop with this body, `end`.
+#[expect(clippy::needless_pass_by_value, reason = "reads better with `json!`")]
 fn looping(id: &str, body: Value) -> Flow {
     let mut flow = flow_with_ends(id)
         .node("before", "transform", json!({}))

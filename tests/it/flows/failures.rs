@@ -14,6 +14,7 @@ use crate::support::flows::{FlowBuilder, flow_with_ends};
 use crate::support::server::TestServer;
 use crate::support::wire;
 
+#[expect(clippy::unnecessary_wraps, reason = "the fields are optional")]
 fn seconds(seconds: i64) -> Option<Duration> {
     Some(Duration { seconds, nanos: 0 })
 }
@@ -208,8 +209,8 @@ async fn retry_policies_out_of_bounds_are_refused_field_by_field() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failures_that_lead_nowhere_are_refused() {
-    let server = TestServer::start().await;
     const NODE: &str = "nodes[3].on_error.fallback.node_id";
+    let server = TestServer::start().await;
     let plain = || trial("transform", json!({}));
     let branch = || trial("if_else", json!({"value": 1}));
 
