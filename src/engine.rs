@@ -6,6 +6,7 @@
 mod attempt;
 mod cancel;
 pub(crate) mod changes;
+mod children;
 mod clock;
 mod driver;
 mod lease;
@@ -27,6 +28,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use self::changes::Changes;
+use self::children::Order;
 use self::clock::Clock;
 use self::driver::Message;
 use self::lease::{Lease, Moment};
@@ -44,6 +46,9 @@ use crate::run::state::RunState;
 use crate::store::births::Request;
 use crate::store::runs::RunRow;
 use crate::store::{self, Store, executors, partitions};
+
+/// How many flows deep runs may call each other.
+pub const MAX_DEPTH: u32 = 8;
 
 /// What may be set.
 #[derive(Clone, Debug)]
@@ -86,6 +91,15 @@ pub(crate) struct Parts {
     egress: Egress,
     clock: Clock,
     lease: Lease,
+    orders: mpsc::UnboundedSender<Order>,
+}
+
+impl Parts {
+    /// Has something done for a run that goes beyond it: its children started, cancelled, told of.
+    fn order(&self, order: Order) {
+        // There is nobody to do it only when the process ends; what was durable is ordered again by the next owner.
+        self.orders.send(order).ok();
+    }
 }
 
 /// The handle that the api calls; cheap to clone.
@@ -232,7 +246,9 @@ impl Engine {
             &loops,
             &abandon,
         );
+        let (orders, to_be_done) = mpsc::unbounded_channel();
         let parts = Parts {
+            orders,
             executor,
             journal,
             payloads: Payloads::new(store.clone(), cpu.clone(), settings.payload_cache_bytes),
@@ -264,6 +280,7 @@ impl Engine {
         engine.keep_lease(renewals);
         engine.keep_ticking();
         engine.keep_telling_changes();
+        engine.keep_children(to_be_done);
         info!(executor.id = %executor, "the executor is at work");
         Ok(engine)
     }

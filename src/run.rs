@@ -5,24 +5,31 @@
 
 mod apply;
 pub mod event;
+mod fates;
 mod next;
+mod reopen;
+pub mod scope;
 pub mod state;
 pub mod step;
 #[cfg(test)]
 mod tests;
+pub mod turns;
+mod waits;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
 pub use self::apply::Mismatch;
-pub use self::next::{Command, STOP_GRACE};
+pub use self::next::{Command, FAR, STOP_GRACE};
+use self::scope::{EdgeState, Scope, ScopeId, StepKey};
+use self::turns::Turns;
 use crate::flow::graph::{EdgeIndex, Graph, NodeIndex};
 use crate::ids::{NodeId, StepPath};
-use event::{PayloadInfo, Recorded, RunError};
+use event::{Origin, Parent, PayloadInfo, Recorded, RunError};
 use state::{RunState, StepState, WaitReason};
-use step::Step;
+use step::{Step, Wait, Woken};
 
 /// One execution of one revision.
 #[derive(Clone, Debug)]
@@ -30,7 +37,9 @@ pub struct Run {
     graph: Arc<Graph>,
     history: History,
     /// Steps whose attempt is in this process right now. No part of history: after a crash nothing is in flight.
-    in_flight: BTreeSet<NodeIndex>,
+    in_flight: BTreeSet<StepKey>,
+    /// Whether the steps of items that have ended are kept: to show them, not to run.
+    keeps_all: bool,
 }
 
 /// All that the events of a run say, and nothing else: two runs with the same events have equal histories.
@@ -38,18 +47,38 @@ pub struct Run {
 pub struct History {
     state: RunState,
     last_sequence: i64,
-    steps: Vec<Step>,
-    edges: Vec<EdgeState>,
+    scopes: BTreeMap<ScopeId, Scope>,
+    next_scope: u32,
+    /// Loops that have begun, also those that have ended.
+    loops: BTreeMap<StepKey, Turns>,
     /// Steps that all their edges have reached.
-    ready: BTreeSet<NodeIndex>,
+    ready: BTreeSet<StepKey>,
     /// Steps that no edge can reach any more and that are not yet skipped.
-    unreachable: BTreeSet<NodeIndex>,
-    /// Steps that wait, by the time when they go on.
-    waiting: BTreeMap<NodeIndex, DateTime<Utc>>,
+    unreachable: BTreeSet<StepKey>,
+    /// Steps that wait, by the time when they go on at the latest.
+    waiting: BTreeMap<StepKey, DateTime<Utc>>,
+    /// Steps whose wait is over, and what ended it.
+    woken: BTreeMap<StepKey, Woken>,
     /// Steps with an open attempt in the journal.
-    running: BTreeSet<NodeIndex>,
-    settled: u32,
-    unknown: u32,
+    running: BTreeSet<StepKey>,
+    /// Loops that are under way.
+    looping: BTreeSet<StepKey>,
+    /// Loops of which no item is under way any more, and whose own end is due.
+    done_loops: BTreeSet<StepKey>,
+    /// Loops of which an item has failed, and with it the loop.
+    failing_loops: BTreeSet<StepKey>,
+    /// Items in which a step has failed, and with it the item.
+    failing_scopes: BTreeSet<ScopeId>,
+    /// Steps whose outcome is unknown.
+    unknown: BTreeSet<StepKey>,
+    /// Signals that nobody has asked for yet, by name, oldest first: the events that hold them.
+    signals: BTreeMap<String, VecDeque<(i64, PayloadInfo)>>,
+    /// Whether steps were cut off because the whole run is brought to its end.
+    cut: bool,
+    /// Whether it has to be admitted before it starts.
+    blocked: bool,
+    parent: Option<Parent>,
+    origin: Option<Origin>,
     input: Option<PayloadInfo>,
     output: Option<PayloadInfo>,
     error: Option<RunError>,
@@ -63,38 +92,33 @@ pub struct History {
     ended_at: Option<DateTime<Utc>>,
 }
 
-/// What is known of an edge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum EdgeState {
-    Undecided,
-    Live,
-    Dead,
-}
-
 impl Run {
     /// A run of which nothing has happened yet.
     #[must_use]
     pub fn new(graph: Arc<Graph>) -> Self {
-        let steps: Vec<Step> = graph
-            .nodes()
-            .map(|(_, node)| Step::pending(node.incoming.len()))
-            .collect();
-        let ready = graph
-            .nodes()
-            .filter(|(_, node)| node.incoming.is_empty())
-            .map(|(index, _)| index)
-            .collect();
+        let top = Scope::open(Arc::clone(&graph), None);
+        let ready = top.roots().into_iter().map(StepKey::top).collect();
         let history = History {
             state: RunState::Queued,
             last_sequence: 0,
-            steps,
-            edges: vec![EdgeState::Undecided; graph.edge_count()],
+            scopes: BTreeMap::from([(ScopeId::TOP, top)]),
+            next_scope: 1,
+            loops: BTreeMap::new(),
             ready,
             unreachable: BTreeSet::new(),
             waiting: BTreeMap::new(),
+            woken: BTreeMap::new(),
             running: BTreeSet::new(),
-            settled: 0,
-            unknown: 0,
+            looping: BTreeSet::new(),
+            done_loops: BTreeSet::new(),
+            failing_loops: BTreeSet::new(),
+            failing_scopes: BTreeSet::new(),
+            unknown: BTreeSet::new(),
+            signals: BTreeMap::new(),
+            cut: false,
+            blocked: false,
+            parent: None,
+            origin: None,
             input: None,
             output: None,
             error: None,
@@ -111,6 +135,16 @@ impl Run {
             graph,
             history,
             in_flight: BTreeSet::new(),
+            keeps_all: false,
+        }
+    }
+
+    /// The same, which keeps the steps of items that have ended, so that they can be shown.
+    #[must_use]
+    pub fn keeping_all(graph: Arc<Graph>) -> Self {
+        Self {
+            keeps_all: true,
+            ..Self::new(graph)
         }
     }
 
@@ -123,11 +157,22 @@ impl Run {
         graph: Arc<Graph>,
         events: impl IntoIterator<Item = &'a Recorded>,
     ) -> Result<Self, Mismatch> {
-        let mut run = Self::new(graph);
+        Self::new(graph).after(events)
+    }
+
+    /// The run once these events have happened too.
+    ///
+    /// # Errors
+    ///
+    /// As [`Run::fold`].
+    pub fn after<'a>(
+        mut self,
+        events: impl IntoIterator<Item = &'a Recorded>,
+    ) -> Result<Self, Mismatch> {
         for event in events {
-            run.apply(event)?;
+            self.apply(event)?;
         }
-        Ok(run)
+        Ok(self)
     }
 
     /// The graph that it runs.
@@ -154,21 +199,101 @@ impl Run {
         self.history.last_sequence
     }
 
-    /// One step.
+    /// One step, if its item is still known.
     #[must_use]
-    pub fn step(&self, node: NodeIndex) -> &Step {
-        &self.history.steps[node.at()]
+    pub fn find_step(&self, key: StepKey) -> Option<&Step> {
+        self.history
+            .scopes
+            .get(&key.scope)?
+            .steps
+            .get(key.node.at())
     }
 
-    /// All steps, in the order of the nodes.
+    /// One step of an item that is still known, which that of a step in flight may not be.
+    ///
+    /// # Panics
+    ///
+    /// If it is not.
+    #[must_use]
+    pub fn step(&self, key: StepKey) -> &Step {
+        self.find_step(key).expect("the item is still known")
+    }
+
+    /// The step of a node of the run's own graph.
+    #[must_use]
+    pub fn top_step(&self, node: NodeIndex) -> &Step {
+        self.step(StepKey::top(node))
+    }
+
+    /// All steps of the run's own graph, in the order of the nodes.
     pub fn steps(&self) -> impl Iterator<Item = (NodeIndex, &Step)> {
-        (0..).map(NodeIndex).zip(&self.history.steps)
+        self.scope(ScopeId::TOP).steps()
+    }
+
+    /// One opening of a graph that is still known.
+    ///
+    /// # Panics
+    ///
+    /// If it is not.
+    #[must_use]
+    pub fn scope(&self, id: ScopeId) -> &Scope {
+        self.history
+            .scopes
+            .get(&id)
+            .expect("the item is still known")
+    }
+
+    /// The same, if it is still known.
+    #[must_use]
+    pub fn find_scope(&self, id: ScopeId) -> Option<&Scope> {
+        self.history.scopes.get(&id)
+    }
+
+    /// The graph that a scope opens.
+    #[must_use]
+    pub fn graph_of(&self, id: ScopeId) -> &Arc<Graph> {
+        self.scope(id).graph()
+    }
+
+    /// The step of this path, if its item is still known.
+    #[must_use]
+    pub fn find(&self, path: &StepPath) -> Option<StepKey> {
+        let mut scope = ScopeId::TOP;
+        let mut rest = path.as_str();
+        while let Some((turn, inner)) = rest.split_once('/') {
+            let (node, item) = turn.strip_suffix(']')?.split_once('[')?;
+            let node = self.find_scope(scope)?.graph().find(node)?;
+            let item: u32 = item.parse().ok()?;
+            let turns = self.turns(StepKey { scope, node })?;
+            scope = match turns.open.get(&item) {
+                Some(id) => *id,
+                None => self.find_item(StepKey { scope, node }, item)?,
+            };
+            rest = inner;
+        }
+        let node = self.find_scope(scope)?.graph().find(rest)?;
+        Some(StepKey { scope, node })
+    }
+
+    /// The scope of an item of a loop, among all that are known.
+    #[must_use]
+    pub fn find_item(&self, of: StepKey, item: u32) -> Option<ScopeId> {
+        // Later ones first: an item may have been opened again in a later attempt.
+        let mut scopes = self.history.scopes.iter().rev();
+        let found = scopes.find(|(_, scope)| {
+            scope
+                .place
+                .as_ref()
+                .is_some_and(|place| place.of == of && place.item == item)
+        });
+        found.map(|(id, _)| *id)
     }
 
     /// Top-level steps that are finished, skipped or cut off.
     #[must_use]
     pub fn progress(&self) -> u32 {
-        self.history.settled
+        let top = self.scope(ScopeId::TOP);
+        self.total_steps() - top.unsettled
     }
 
     /// Top-level steps in all.
@@ -231,44 +356,77 @@ impl Run {
         self.history.deadline
     }
 
+    /// Whether it has to be admitted before it starts.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.history.blocked
+    }
+
+    /// The step that waits for it, if it is a child.
+    #[must_use]
+    pub fn parent(&self) -> Option<&Parent> {
+        self.history.parent.as_ref()
+    }
+
+    /// The run whose outputs it may use, if it is a fork.
+    #[must_use]
+    pub fn origin(&self) -> Option<&Origin> {
+        self.history.origin.as_ref()
+    }
+
+    /// What ended a step's wait, until the step goes on.
+    #[must_use]
+    pub fn woken(&self, key: StepKey) -> Option<&Woken> {
+        self.history.woken.get(&key)
+    }
+
     /// Notes that an attempt of this step is now in this process.
-    pub fn launched(&mut self, node: NodeIndex) {
-        self.in_flight.insert(node);
+    pub fn launched(&mut self, key: StepKey) {
+        self.in_flight.insert(key);
     }
 
     /// Notes that no attempt of this step is in this process any more.
-    pub fn landed(&mut self, node: NodeIndex) {
-        self.in_flight.remove(&node);
+    pub fn landed(&mut self, key: StepKey) {
+        self.in_flight.remove(&key);
     }
 
     /// Steps whose attempt is in this process right now.
     #[must_use]
-    pub fn in_flight(&self) -> &BTreeSet<NodeIndex> {
+    pub fn in_flight(&self) -> &BTreeSet<StepKey> {
         &self.in_flight
     }
 
-    /// The nodes whose outputs reach `node`, each once, in edge order.
+    /// The nodes whose outputs reach a step, each once, in edge order.
     #[must_use]
-    pub fn delivered(&self, node: NodeIndex) -> Vec<NodeIndex> {
+    pub fn delivered(&self, key: StepKey) -> Vec<NodeIndex> {
         let mut sources = Vec::new();
-        for &edge in &self.graph.node(node).incoming {
-            let source = self.graph.edge(edge).source;
-            if self.edge(edge) == EdgeState::Live && !sources.contains(&source) {
+        let scope = self.scope(key.scope);
+        for &edge in &scope.graph.node(key.node).incoming {
+            let source = scope.graph.edge(edge).source;
+            if scope.edges[edge.at()] == EdgeState::Live && !sources.contains(&source) {
                 sources.push(source);
             }
         }
         sources
     }
 
-    /// The steps whose outputs make the run's output, as far as they succeeded.
+    /// Whether an edge of the run's own graph delivered; `None` while that is not decided.
+    #[must_use]
+    pub fn is_edge_live(&self, edge: EdgeIndex) -> Option<bool> {
+        match self.scope(ScopeId::TOP).edges[edge.at()] {
+            EdgeState::Undecided => None,
+            EdgeState::Live => Some(true),
+            EdgeState::Dead => Some(false),
+        }
+    }
+
+    /// The steps whose outputs make the run's output, as far as they gave one.
     #[must_use]
     pub fn ends(&self) -> Vec<NodeIndex> {
-        let succeeded = |node: &NodeIndex| self.step(*node).state == StepState::Succeeded;
-        self.graph
-            .ends()
-            .iter()
-            .copied()
-            .filter(succeeded)
+        self.scope(ScopeId::TOP)
+            .outputs()
+            .into_iter()
+            .map(|(node, _)| node)
             .collect()
     }
 
@@ -278,7 +436,10 @@ impl Run {
         self.nodes_where(|step| {
             matches!(
                 step.state,
-                StepState::Running | StepState::Waiting | StepState::OutcomeUnknown
+                StepState::Running
+                    | StepState::Waiting
+                    | StepState::OutcomeUnknown
+                    | StepState::Quarantined
             )
         })
     }
@@ -289,21 +450,31 @@ impl Run {
         self.nodes_where(|step| step.state == StepState::Succeeded)
     }
 
-    /// The path of a node's step.
+    /// The path of a step.
     #[must_use]
-    pub fn path(&self, node: NodeIndex) -> StepPath {
-        StepPath::from(&self.graph.node(node).id)
+    pub fn path(&self, key: StepKey) -> StepPath {
+        self.scope(key.scope).path(key.node)
+    }
+
+    /// Steps that wait, with what they wait for.
+    pub fn waiting(&self) -> impl Iterator<Item = (StepKey, &Wait)> {
+        self.history
+            .waiting
+            .keys()
+            .filter_map(|&key| Some((key, self.find_step(key)?.wait.as_ref()?)))
+    }
+
+    /// Steps whose outcome is unknown.
+    #[must_use]
+    pub fn unknown(&self) -> &BTreeSet<StepKey> {
+        &self.history.unknown
     }
 
     fn nodes_where(&self, wanted: impl Fn(&Step) -> bool) -> Vec<NodeId> {
         self.graph
             .nodes()
-            .filter(|(index, _)| wanted(self.step(*index)))
+            .filter(|(index, _)| wanted(self.top_step(*index)))
             .map(|(_, node)| node.id.clone())
             .collect()
-    }
-
-    fn edge(&self, edge: EdgeIndex) -> EdgeState {
-        self.history.edges[edge.at()]
     }
 }

@@ -151,8 +151,27 @@ fn line(event: &RunEvent) -> Line {
         Some(Event::RunSucceeded(_)) => Line::new("run_succeeded"),
         Some(Event::RunFailed(end)) => Line::new("run_failed").remark(failed(&end.error)),
         Some(Event::RunCancelled(end)) => Line::new("run_cancelled").remark(&end.reason),
+        Some(Event::RunPaused(pause)) => Line::new("run_paused").remark(&pause.reason),
+        Some(Event::RunReopened(_)) => Line::new("run_reopened"),
+        Some(Event::RunAdmitted(_)) => Line::new("run_admitted"),
+        Some(Event::SignalReceived(signal)) => Line::new("signal_received").remark(&signal.name),
         Some(Event::StepStarted(start)) => Line::new("step_started").remark(&start.applet),
-        Some(Event::StepWaiting(_)) => Line::new("step_waiting"),
+        Some(Event::StepWaiting(wait)) => Line::new("step_waiting").remark(&wait.approval_title),
+        Some(Event::StepRetryScheduled(retry)) => Line::new("step_retry_scheduled")
+            .took(retry.duration)
+            .remark(failed(&retry.error)),
+        Some(Event::StepExpired(_)) => Line::new("step_expired"),
+        Some(Event::ApprovalResolved(end)) => {
+            Line::new("approval_resolved").remark(end.decision().as_str_name())
+        }
+        Some(Event::StepResolved(end)) => {
+            Line::new("step_resolved").remark(end.resolution().as_str_name())
+        }
+        Some(Event::LoopStarted(start)) => {
+            Line::new("loop_started").remark(format!("{} items", start.items))
+        }
+        Some(Event::ChildStarted(start)) => Line::new("child_started").remark(&start.flow_id),
+        Some(Event::ChildEnded(end)) => Line::new("child_ended").remark(end.state().as_str_name()),
         Some(Event::StepSucceeded(end)) => Line::new("step_succeeded")
             .took(end.duration)
             .remark(end.ports.join(", ")),

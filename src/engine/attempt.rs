@@ -3,10 +3,14 @@
 //! It knows nothing of the run's state: the driver gives it an [`Assignment`] and gets it back as [`Landed`]. A panic
 //! in an applet is that attempt's failure and nobody else's.
 
-use std::collections::BTreeMap;
+mod aftermath;
+mod child;
+mod collect;
+mod gather;
+
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
@@ -14,16 +18,18 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+pub use self::collect::{Collection, Given};
 use super::Parts;
 use super::payloads::Encoded;
-use super::plan::Plan;
+use super::plan::{Plan, PlanNode};
 use super::pool::Slot;
-use crate::applet::{self, Certainty, Completion, Context, Delivered, Effect, Outcome};
-use crate::flow::graph::NodeIndex;
-use crate::ids::{NodeId, RunKey, StepPath};
-use crate::run::event::{ChunkKey, PayloadInfo};
+use crate::applet::{self, Certainty, Completion, Effect, Outcome};
+use crate::ids::{FlowId, FlowKey, NodeId, RunKey, StepPath};
+use crate::run::event::{ChunkKey, Failure, PayloadInfo};
+use crate::run::scope::StepKey;
+use crate::run::state::Handling;
+use crate::run::step::Woken;
 use crate::store;
-use crate::template::Scope;
 
 /// What one attempt has to do.
 #[derive(Debug)]
@@ -32,20 +38,28 @@ pub struct Assignment {
     pub key: RunKey,
     /// The epoch in which it is owned.
     pub epoch: i64,
+    /// How many runs it is below one that nobody has called.
+    pub depth: u32,
     /// The revision.
     pub plan: Arc<Plan>,
-    /// Which node.
-    pub node: NodeIndex,
+    /// Which step.
+    pub step: StepKey,
+    /// The number of the graph that its node is in.
+    pub graph: u32,
     /// The step's path.
     pub path: StepPath,
     /// The attempt's number.
     pub number: u32,
-    /// Whether the wait that an earlier call asked for is over.
-    pub waited: bool,
     /// When the attempt began.
     pub started_at: DateTime<Utc>,
+    /// What is to be done.
+    pub task: Task,
+    /// The bound of the attempt.
+    pub timeout: Duration,
     /// The run's input.
     pub input: Source,
+    /// The item of the innermost loop that the step is in: the list, and its place there.
+    pub item: Option<(Source, u32)>,
     /// Outputs that reach the node, in edge order.
     pub delivered: Vec<(NodeId, Source)>,
     /// Outputs that its templates read.
@@ -55,6 +69,23 @@ pub struct Assignment {
     /// Its place in the pool.
     #[expect(dead_code, reason = "held until the attempt ends")]
     pub slot: Option<Slot>,
+}
+
+impl Assignment {
+    fn node(&self) -> &PlanNode {
+        self.plan.node(self.graph, self.step.node)
+    }
+}
+
+/// What is to be done for a step.
+#[derive(Debug)]
+pub enum Task {
+    /// Run its applet, for the first time or after a wait.
+    Run(Option<Woken>),
+    /// Make a loop's output of what its items gave.
+    Collect(Collection),
+    /// Make what a failure passes on.
+    PassOn(Failure, Handling),
 }
 
 /// Where a value is.
@@ -69,8 +100,8 @@ pub enum Source {
 /// An attempt that has come to its end.
 #[derive(Debug)]
 pub struct Landed {
-    /// Which node.
-    pub node: NodeIndex,
+    /// Which step.
+    pub step: StepKey,
     /// The attempt's number.
     pub number: u32,
     /// When it began.
@@ -84,19 +115,32 @@ pub struct Landed {
 pub enum End {
     /// The step has its output.
     Output {
-        /// Value and text.
-        encoded: Encoded,
-        /// Size, hash and place.
-        info: PayloadInfo,
+        /// The output.
+        output: Placed,
         /// The port; empty for the only one.
         port: String,
         /// What happened on the way.
         details: Map<String, Value>,
     },
-    /// Nothing is to be done until then.
-    WaitUntil(DateTime<Utc>),
+    /// Nothing is to be done until something comes.
+    Wait(applet::Wait),
+    /// Another flow is to run as a child.
+    Call {
+        /// Its id.
+        flow_id: FlowId,
+        /// Its key.
+        flow_key: FlowKey,
+        /// The revision.
+        revision: i32,
+        /// What the child is started with.
+        input: Placed,
+    },
+    /// The node's body is to run for each of these items.
+    Loop(applet::Loop, Placed),
     /// It failed.
     Failed(applet::Error),
+    /// It failed for good, and this is what it passes on.
+    PassedOn(Failure, Handling, Placed),
     /// It was told to end, and did.
     Cancelled {
         /// Whether it may have taken effect outside.
@@ -104,13 +148,32 @@ pub enum End {
     },
 }
 
+/// A payload with its place, which is written if it does not lie beside its event.
+#[derive(Debug)]
+pub struct Placed {
+    /// Value and text.
+    pub encoded: Encoded,
+    /// Size, hash and place.
+    pub info: PayloadInfo,
+}
+
+impl Placed {
+    /// The text that is to lie beside the event.
+    #[must_use]
+    pub fn beside(&self) -> Option<Arc<str>> {
+        let inline = self.info.chunks.is_none();
+        inline.then(|| Arc::clone(&self.encoded.text))
+    }
+}
+
 /// How much longer than its bound an attempt may take to say itself what it did outside.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Does what an assignment says.
-pub async fn fly(parts: Arc<Parts>, assignment: Assignment) -> Landed {
-    let (node, number, started_at) = (assignment.node, assignment.number, assignment.started_at);
-    let work = AssertUnwindSafe(attempt(&parts, assignment)).catch_unwind();
+pub async fn fly(parts: Arc<Parts>, mut assignment: Assignment) -> Landed {
+    let (step, number, started_at) = (assignment.step, assignment.number, assignment.started_at);
+    let task = std::mem::replace(&mut assignment.task, Task::Run(None));
+    let work = AssertUnwindSafe(perform(&parts, &assignment, task)).catch_unwind();
     let end = match work.await {
         Ok(Ok(end)) => end,
         Ok(Err(error)) => End::Failed(error),
@@ -120,52 +183,71 @@ pub async fn fly(parts: Arc<Parts>, assignment: Assignment) -> Landed {
         )),
     };
     Landed {
-        node,
+        step,
         number,
         started_at,
         end,
     }
 }
 
-async fn attempt(parts: &Parts, assignment: Assignment) -> Result<End, applet::Error> {
-    let plan = Arc::clone(&assignment.plan);
-    let node = plan.node(assignment.node);
+async fn perform(parts: &Parts, assignment: &Assignment, task: Task) -> Result<End, applet::Error> {
+    match task {
+        Task::Run(Some(Woken::Child {
+            run_id,
+            state,
+            error,
+        })) => child::result(parts, assignment, run_id, state, error).await,
+        Task::Run(woken) => attempt(parts, assignment, woken).await,
+        Task::Collect(collection) => collect::collect(parts, assignment, collection).await,
+        Task::PassOn(failure, handling) => {
+            aftermath::pass_on(parts, assignment, failure, handling).await
+        }
+    }
+}
+
+async fn attempt(
+    parts: &Parts,
+    assignment: &Assignment,
+    woken: Option<Woken>,
+) -> Result<End, applet::Error> {
+    let node = assignment.node();
     let prepared = node.prepared.as_ref().map_err(Clone::clone)?;
-    let effect = plan.graph.node(assignment.node).effect;
+    let graph = assignment.plan.graph_numbered(assignment.graph);
+    let effect = graph.node(assignment.step.node).effect;
+    let timeout = assignment.timeout;
     let cancelled = assignment.cancelled.clone();
+    let cut_off = End::Cancelled {
+        outcome_unknown: false,
+    };
     let Some(context) = cancelled
-        .run_until_cancelled(context(parts, &assignment, node.timeout, effect))
+        .run_until_cancelled(gather::context(parts, assignment, woken, effect))
         .await
     else {
-        return Ok(End::Cancelled {
-            outcome_unknown: false,
-        });
+        return Ok(cut_off);
     };
     let context = context?;
     let completion = match effect {
         // Nothing outside is lost with it: it is dropped at once.
         Effect::Pure | Effect::Idempotent => {
-            let bounded = tokio::time::timeout(node.timeout, prepared.run(context));
+            let bounded = tokio::time::timeout(timeout, prepared.run(context));
             match cancelled.run_until_cancelled(bounded).await {
                 Some(completion) => completion,
-                None => {
-                    return Ok(End::Cancelled {
-                        outcome_unknown: false,
-                    });
-                }
+                None => return Ok(cut_off),
             }
         }
         // It has seen the token and knows best what it has done.
         Effect::AtMostOnce => {
-            tokio::time::timeout(node.timeout + LAST_WORDS, prepared.run(context)).await
+            tokio::time::timeout(timeout + LAST_WORDS, prepared.run(context)).await
         }
     };
-    let completion = completion.unwrap_or_else(|_| Err(timed_out(node.timeout, effect)));
+    let completion = completion.unwrap_or_else(|_| Err(timed_out(timeout, effect)));
     match completion {
-        Ok(Completion::Done(outcome)) => output(parts, &assignment, outcome).await,
-        Ok(Completion::Wait(wait)) => Ok(End::WaitUntil(wait.until.unwrap_or_default())),
-        Ok(Completion::Call(_) | Completion::Loop(_)) => {
-            Err(applet::Error::permanent("NOT_YET_SUPPORTED", "comes next"))
+        Ok(Completion::Done(outcome)) => output(parts, assignment, outcome).await,
+        Ok(Completion::Wait(wait)) => Ok(End::Wait(wait)),
+        Ok(Completion::Call(call)) => child::resolve(parts, assignment, call).await,
+        Ok(Completion::Loop(items)) => {
+            let placed = place(parts, assignment, Arc::clone(&items.items), "#items").await?;
+            Ok(End::Loop(items, placed))
         }
         Err(error) if cancelled.is_cancelled() => Ok(End::Cancelled {
             outcome_unknown: error.certainty == Certainty::Unknown,
@@ -187,73 +269,6 @@ fn timed_out(bound: Duration, effect: Effect) -> applet::Error {
     }
 }
 
-async fn context(
-    parts: &Parts,
-    assignment: &Assignment,
-    timeout: Duration,
-    effect: Effect,
-) -> Result<Context, applet::Error> {
-    let graph = &assignment.plan.graph;
-    let node_id = graph.node(assignment.node).id.clone();
-    let run_input = load(parts, &assignment.key, &assignment.input).await?;
-    let mut inputs = Vec::with_capacity(assignment.delivered.len());
-    for (node_id, source) in &assignment.delivered {
-        let value = load(parts, &assignment.key, source).await?;
-        inputs.push(Delivered {
-            node_id: node_id.clone(),
-            value,
-        });
-    }
-    let mut results = BTreeMap::new();
-    for (node_id, source) in &assignment.results {
-        results.insert(node_id.clone(), load(parts, &assignment.key, source).await?);
-    }
-    let content = content(
-        assignment.plan.node(assignment.node).sources,
-        &run_input,
-        &inputs,
-    );
-    Ok(Context {
-        namespace: assignment.key.namespace.clone(),
-        run_id: assignment.key.run_id,
-        node_id: node_id.clone(),
-        step_path: assignment.path.clone(),
-        attempt: assignment.number,
-        idempotency_key: format!("{}/{}", assignment.key.run_id, assignment.path),
-        effect,
-        input: Arc::clone(&content),
-        inputs,
-        scope: Scope {
-            input: run_input,
-            content,
-            results: Arc::new(results),
-            run_id: assignment.key.run_id,
-            node_id,
-            item: None,
-            extra: BTreeMap::new(),
-        },
-        deadline: Instant::now() + timeout,
-        cancelled: assignment.cancelled.clone(),
-        woken: assignment.waited.then_some(applet::Woken::Time),
-        cpu: parts.cpu.clone(),
-        egress: parts.egress.clone(),
-    })
-}
-
-/// A node's input: the run's for a root, its predecessor's output, or an object by node id if several can deliver.
-fn content(sources: usize, run_input: &Arc<Value>, inputs: &[Delivered]) -> Arc<Value> {
-    match (sources, inputs) {
-        (0, _) => Arc::clone(run_input),
-        (1, [only]) => Arc::clone(&only.value),
-        _ => {
-            let by_node = inputs
-                .iter()
-                .map(|input| (input.node_id.to_string(), Value::clone(&input.value)));
-            Arc::new(Value::Object(by_node.collect()))
-        }
-    }
-}
-
 /// A value, asked for until the database answers: a step does not fail because the database is away.
 pub(super) async fn load(
     parts: &Parts,
@@ -272,19 +287,7 @@ async fn output(
     assignment: &Assignment,
     outcome: Outcome,
 ) -> Result<End, applet::Error> {
-    let max_bytes = parts.settings.max_payload_bytes;
-    let encoded = Encoded::of_output(outcome.output, max_bytes)?;
-    let info = if encoded.is_inline() {
-        encoded.info.clone()
-    } else {
-        let path = assignment.path.to_string();
-        let at = ChunkKey {
-            path,
-            attempt: assignment.number,
-            epoch: assignment.epoch,
-        };
-        persist(|| parts.payloads.write(&assignment.key, &encoded, at.clone())).await?
-    };
+    let output = place(parts, assignment, outcome.output, "").await?;
     let mut details = Value::Object(outcome.details);
     crate::value::settle_output(&mut details, MAX_DETAILS_BYTES)
         .map_err(|error| applet::Error::permanent(error.reason(), format!("details: {error}")))?;
@@ -296,11 +299,32 @@ async fn output(
         .map(|port| port.to_string())
         .unwrap_or_default();
     Ok(End::Output {
-        encoded,
-        info,
+        output,
         port,
         details,
     })
+}
+
+/// Makes a payload of a value, and writes it if it is too large to lie beside its event. `part` tells apart what one
+/// attempt writes; empty is its output.
+async fn place(
+    parts: &Parts,
+    assignment: &Assignment,
+    value: Arc<Value>,
+    part: &str,
+) -> Result<Placed, applet::Error> {
+    let encoded = Encoded::of_output(value, parts.settings.max_payload_bytes)?;
+    let info = if encoded.is_inline() {
+        encoded.info.clone()
+    } else {
+        let at = ChunkKey {
+            path: format!("{}{part}", assignment.path),
+            attempt: assignment.number,
+            epoch: assignment.epoch,
+        };
+        persist(|| parts.payloads.write(&assignment.key, &encoded, at.clone())).await?
+    };
+    Ok(Placed { encoded, info })
 }
 
 /// The most bytes of what a step tells beside its output.
@@ -319,7 +343,7 @@ where
                 store::Class::Lost | store::Class::Again | store::Class::Refusing => {
                     warn!(
                         error = &error as &dyn std::error::Error,
-                        "a payload has to wait for the database"
+                        "a step has to wait for the database"
                     );
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(Duration::from_secs(1));

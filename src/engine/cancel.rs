@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::driver::Message;
 use super::{Engine, Error};
 use crate::ids::RunKey;
 use crate::run::state::RunState;
@@ -40,19 +39,11 @@ impl Engine {
         let Some(id) = posted.letter else {
             return cancelled(key, posted.state);
         };
-        let mailbox = self.open().get(key).cloned();
-        if let Some(mailbox) = mailbox {
-            // Where it does not get through, the tick brings it.
-            mailbox
-                .try_send(Message::Letter(Letter {
-                    key: key.clone(),
-                    id,
-                    request,
-                }))
-                .ok();
-        } else {
-            self.inner.tick_soon.notify_one();
-        }
+        self.deliver(Letter {
+            key: key.clone(),
+            id,
+            request,
+        });
         match tokio::time::timeout(PATIENCE, self.turned(key)).await {
             Ok(state) => cancelled(key, state?),
             Err(_) => Ok(RunState::Cancelling),

@@ -4,14 +4,19 @@
 //! run happens on events that are not durable. Whatever says that the run is not ours (a failed fence) ends the driver,
 //! and what it had in memory is forgotten.
 
+mod assign;
 mod begin;
 mod decide;
+mod fail;
 mod finish;
 mod hand;
 mod land;
+mod letters;
+mod stop;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -21,15 +26,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::Parts;
 use super::attempt::{Assignment, Landed};
+use super::children::Order;
 use super::payloads::Encoded;
 use super::plan::Plan;
 use super::pool::Slot;
 use crate::applet::BoxFuture;
-use crate::flow::graph::NodeIndex;
 use crate::ids::RunKey;
 use crate::journal::{Birth, Born};
 use crate::run::Run;
 use crate::run::event::{Event, Recorded};
+use crate::run::scope::StepKey;
 use crate::run::state::StopCause;
 use crate::store::inbox::Letter;
 
@@ -61,7 +67,7 @@ pub enum Exit {
     Drained,
 }
 
-/// How long a wait may be that is spent in memory; a longer one is parked.
+/// How long a wait may be that is spent in memory; a longer one is parked. As long a run waits for a child in memory.
 const SHORT_WAIT: Duration = Duration::from_secs(5);
 
 /// How long events wait for `PURE` steps in flight, to ride in one flush with them.
@@ -77,6 +83,8 @@ pub struct Driver {
     /// Applied, and not yet handed to the journal.
     pending: Vec<Recorded>,
     pending_since: Option<tokio::time::Instant>,
+    /// Steps whose attempt or child was told to end because their item has failed.
+    told_to_end: HashSet<StepKey>,
     /// Handed to the journal, and its verdict.
     handed: Option<Handed>,
     flush: Option<BoxFuture<'static, Flushed>>,
@@ -84,18 +92,30 @@ pub struct Driver {
     /// The run's birth, until it was handed over.
     birth: Option<Birth>,
     birth_reply: Option<oneshot::Sender<Born>>,
-    /// Values that are not durable yet: outputs by node, and the input.
-    outputs: HashMap<NodeIndex, Encoded>,
+    /// Values that are not durable yet: by the sequence of their event, and the input.
+    outputs: HashMap<i64, Encoded>,
+    /// Lists of items of the loops that are under way.
+    items: HashMap<StepKey, Arc<serde_json::Value>>,
     input: Option<Encoded>,
     attempts: JoinSet<Landed>,
-    flying: HashMap<NodeIndex, Flying>,
+    flying: HashMap<StepKey, Flying>,
+    /// Attempts that ended while an event was being written that a letter may forestall.
+    held: Vec<Landed>,
     /// Attempts that may start once the event that says so is durable.
     gated: Vec<(i64, Assignment)>,
     slot_request: Option<BoxFuture<'static, Slot>>,
     spare_slot: Option<Slot>,
     /// Makes the run's output.
     finish: Option<BoxFuture<'static, finish::Finished>>,
-    /// The run before the event that ends or parks it, which a letter may still forestall.
+    /// Children that may start once the event that says so is durable.
+    orders: Vec<(i64, Order)>,
+    /// How many children were ordered and are not there yet: without its owner nobody would start them.
+    unborn: Arc<AtomicU32>,
+    /// Since when nothing but children is waited for.
+    idle_since: Option<tokio::time::Instant>,
+    /// What its children inherit.
+    priority: i32,
+    /// The run before the event that ends or parks it, or ends a wait, which a letter may still forestall.
     before_end: Option<Run>,
     letters: Letters,
     mailbox: mpsc::Receiver<Message>,
@@ -162,6 +182,12 @@ impl Driver {
         }
     }
 
+    /// Whether another run's step waits for this run.
+    #[must_use]
+    pub fn is_child(&self) -> bool {
+        self.run.parent().is_some()
+    }
+
     /// Waits for the next thing that happens, and takes it in.
     async fn turn(&mut self) -> Option<Exit> {
         let wake = self.wake_after();
@@ -173,6 +199,7 @@ impl Driver {
             }
             Some(landed) = self.attempts.join_next(), if !self.attempts.is_empty() => {
                 match landed {
+                    Ok(landed) if self.before_end.is_some() => self.held.push(landed),
                     Ok(landed) => self.landed(landed),
                     // It was aborted, and whoever aborted it has said so.
                     Err(error) => tracing::debug!(%error, "an attempt was dropped"),
@@ -219,13 +246,14 @@ impl Driver {
             // The run asked for what it then refused: a bug, which must not reach the journal.
             panic!("run {}: {mismatch}", self.key);
         }
+        self.idle_since = None;
         self.pending.push(recorded);
         self.pending_since
             .get_or_insert_with(tokio::time::Instant::now);
         sequence
     }
 
-    /// Records an event after which nothing is to be done here.
+    /// Records an event that a letter may forestall, and after which nothing is recorded before it is durable.
     fn record_end(&mut self, event: impl Into<Event>, payload: Option<Arc<str>>) {
         self.before_end = Some(self.run.clone());
         self.record(event, payload);
@@ -241,7 +269,10 @@ impl Driver {
         let held = held.map(|since| {
             (since + PURE_GRACE).saturating_duration_since(tokio::time::Instant::now())
         });
-        due.into_iter().chain(held).min()
+        let lingers = self.idle_since.filter(|_| decides).map(|since| {
+            (since + SHORT_WAIT).saturating_duration_since(tokio::time::Instant::now())
+        });
+        due.into_iter().chain(held).chain(lingers).min()
     }
 
     /// Whether nothing is in flight, neither to the journal nor outside.

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
 use super::Engine;
+use super::children::Order;
 use super::driver::{self, Adopted, Driver, Exit, Message};
 use super::lease::Moment;
 use super::start::MAILBOX;
@@ -28,6 +29,8 @@ use crate::store::{self, partitions, runs};
 const TICK: Duration = Duration::from_secs(1);
 /// Every so many ticks what has expired is removed.
 const SWEEP_EVERY: u64 = 60;
+/// Every so many ticks it is looked for children that were left over by processes that have died.
+const CHILDREN_EVERY: u64 = 10;
 /// Every so many ticks it is made sure that history has room ahead.
 const PARTITIONS_EVERY: u64 = 3_600;
 /// How many request ids are forgotten by one statement.
@@ -139,6 +142,9 @@ impl Engine {
             }
         }
         self.poll_watched(&mut conn).await?;
+        if count % CHILDREN_EVERY == CHILDREN_EVERY - 1 {
+            self.sweep_children(&mut conn).await?;
+        }
         if count.is_multiple_of(SWEEP_EVERY) {
             executors::bury(&mut conn).await?;
             executors::forget_requests(&mut conn, SWEEP_LIMIT).await?;
@@ -223,10 +229,15 @@ impl Engine {
 
     async fn see_through(&self, key: RunKey, driver: Driver) {
         let span = info_span!("run", run.id = %key);
+        let is_child = driver.is_child();
         let exit = AssertUnwindSafe(driver.drive())
             .catch_unwind()
             .instrument(span)
             .await;
+        let ended = !matches!(
+            exit,
+            Ok(Exit::Parked | Exit::Fenced | Exit::Unborn | Exit::Drained)
+        );
         match exit {
             Ok(Exit::Ended | Exit::Parked | Exit::Fenced | Exit::Unborn | Exit::Drained) => {}
             Ok(Exit::Rejected(reason)) => self.fail_now(&key, "JOURNAL_REJECTED", reason).await,
@@ -241,6 +252,9 @@ impl Engine {
             }
         }
         self.forget(&key);
+        if ended && is_child {
+            self.inner.parts.order(Order::Tell(key));
+        }
     }
 
     /// Forgets a driver that has ended; one that has taken its place meanwhile stays.

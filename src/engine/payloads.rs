@@ -106,6 +106,12 @@ impl Payloads {
         self.values.insert((run, sequence), value);
     }
 
+    /// Whether the value of the event `sequence` is at hand.
+    #[must_use]
+    pub fn is_at_hand(&self, run: RunId, sequence: i64) -> bool {
+        self.values.peek(&(run, sequence)).is_some()
+    }
+
     /// Writes a payload that is too large to lie beside its event, and gives its place.
     ///
     /// # Errors

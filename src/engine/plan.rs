@@ -12,7 +12,7 @@ use crate::applet::{self, Prepared};
 use crate::expression::cost::SchemaWeight;
 use crate::flow::graph::{Graph, NodeIndex, NodeShape};
 use crate::flow::validate::compile_input_schema;
-use crate::flow::{Effect, Policy, Revision, Violation};
+use crate::flow::{Definition, Edge, Effect, Node, OnError, Policy, Revision, Violation};
 use crate::ids::{FlowKey, Namespace};
 use crate::store::{self, Store, revisions};
 
@@ -28,7 +28,10 @@ pub struct Plan {
     pub revision: Revision,
     /// Its shape.
     pub graph: Arc<Graph>,
-    nodes: Vec<PlanNode>,
+    /// All graphs, by their number: the outermost, and those inside loops.
+    graphs: Vec<Arc<Graph>>,
+    /// By the number of their graph, and in it by their index.
+    nodes: Vec<Vec<PlanNode>>,
     input_schema: Option<(jsonschema::Validator, SchemaWeight)>,
 }
 
@@ -48,6 +51,8 @@ pub struct PlanNode {
     pub timeout: Duration,
     /// Nodes that can deliver to it.
     pub sources: usize,
+    /// The node as it was saved.
+    pub node: Node,
 }
 
 impl Plan {
@@ -55,31 +60,13 @@ impl Plan {
     /// binary may have saved it, and the rest of the run is none the worse.
     #[must_use]
     pub fn new(registry: &Registry, revision: Revision) -> Self {
-        let mut shapes = Vec::with_capacity(revision.definition.nodes.len());
-        let mut prepared = Vec::with_capacity(revision.definition.nodes.len());
-        for node in &revision.definition.nodes {
-            let ready = registry.prepare(node);
-            let own = ready.as_ref().map_or(Effect::Pure, |ready| ready.effect());
-            shapes.push(NodeShape {
-                id: node.id.clone(),
-                kind: node.kind.as_str().into(),
-                effect: node.effect.unwrap_or(own),
-            });
-            let default = ready
-                .as_ref()
-                .map_or(Duration::from_mins(1), |ready| ready.default_timeout());
-            prepared.push((ready, node.timeout.unwrap_or(default)));
-        }
-        let graph = Graph::new(shapes, &revision.definition.edges);
-        let nodes = (0..)
-            .map(NodeIndex)
-            .zip(prepared)
-            .map(|(index, (prepared, timeout))| PlanNode {
-                prepared,
-                timeout,
-                sources: graph.sources(index).len(),
-            })
-            .collect();
+        let mut nodes = Vec::new();
+        let Definition {
+            nodes: outer,
+            edges,
+            ..
+        } = &revision.definition;
+        let graph = layer(registry, outer, edges, &mut nodes);
         // A schema that does not compile was refused when the flow was saved.
         let input_schema = revision
             .definition
@@ -91,16 +78,23 @@ impl Plan {
             });
         Self {
             revision,
-            graph: Arc::new(graph),
+            graphs: numbered(&graph),
+            graph,
             nodes,
             input_schema,
         }
     }
 
-    /// What is needed to run a node.
+    /// What is needed to run a node of the graph of this number.
     #[must_use]
-    pub fn node(&self, index: NodeIndex) -> &PlanNode {
-        &self.nodes[index.at()]
+    pub fn node(&self, graph: u32, index: NodeIndex) -> &PlanNode {
+        &self.nodes[graph as usize][index.at()]
+    }
+
+    /// The graph of this number: 0 is the outermost.
+    #[must_use]
+    pub fn graph_numbered(&self, number: u32) -> &Graph {
+        &self.graphs[number as usize]
     }
 
     /// What governs a run as a whole.
@@ -164,6 +158,68 @@ impl Plan {
             .take(1_000)
             .collect()
     }
+}
+
+/// A graph and all inside it, by their numbers.
+fn numbered(graph: &Arc<Graph>) -> Vec<Arc<Graph>> {
+    let mut graphs = vec![Arc::clone(graph)];
+    let mut at = 0;
+    while at < graphs.len() {
+        let inside: Vec<_> = graphs[at]
+            .nodes()
+            .filter_map(|(_, node)| node.body.clone())
+            .collect();
+        graphs.extend(inside);
+        at += 1;
+    }
+    graphs.sort_by_key(|graph| graph.number());
+    graphs
+}
+
+/// Makes a graph ready, and those inside its nodes; what is needed of their nodes is added by their graphs' numbers.
+fn layer(
+    registry: &Registry,
+    nodes: &[Node],
+    edges: &[Edge],
+    layers: &mut Vec<Vec<PlanNode>>,
+) -> Arc<Graph> {
+    let number = layers.len();
+    layers.push(Vec::new());
+    let mut shapes = Vec::with_capacity(nodes.len());
+    let mut prepared = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let ready = registry.prepare(node);
+        let own = ready.as_ref().map_or(Effect::Pure, |ready| ready.effect());
+        let body = ready.as_ref().ok().and_then(|ready| ready.body());
+        let body = body.map(|body| layer(registry, &body.nodes, &body.edges, layers));
+        let fallback = match &node.on_error {
+            Some(OnError::Fallback(fallback)) => Some(fallback.clone()),
+            _ => None,
+        };
+        shapes.push(NodeShape {
+            id: node.id.clone(),
+            kind: node.kind.as_str().into(),
+            effect: node.effect.unwrap_or(own),
+            body,
+            fallback,
+        });
+        let default = ready
+            .as_ref()
+            .map_or(Duration::from_mins(1), |ready| ready.default_timeout());
+        prepared.push((ready, node.timeout.unwrap_or(default)));
+    }
+    let graph = Graph::new(u32::try_from(number).unwrap_or(u32::MAX), shapes, edges);
+    layers[number] = (0..)
+        .map(NodeIndex)
+        .zip(nodes.iter().zip(prepared))
+        .map(|(index, (node, (prepared, timeout)))| PlanNode {
+            prepared,
+            timeout,
+            sources: graph.sources(index).len(),
+            node: node.clone(),
+        })
+        .collect();
+    Arc::new(graph)
 }
 
 /// Revisions that are ready, the most recently used of them.

@@ -1,10 +1,13 @@
 //! Starting a run: it is durable before anybody is told of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
+use super::attempt::Placed;
 use super::driver::{self, Message};
 use super::payloads::Encoded;
 use super::plan::Plan;
@@ -12,7 +15,7 @@ use super::{Engine, Error, Start, Started};
 use crate::hub::Subscription;
 use crate::ids::RunKey;
 use crate::journal::{Birth, Born};
-use crate::run::event::{ChunkKey, PayloadInfo, Recorded, RunQueued};
+use crate::run::event::{ChunkKey, Origin, Parent, PayloadInfo, Recorded, RunQueued};
 use crate::run::state::RunState;
 use crate::store::births::FIRST_EPOCH;
 use crate::store::flows;
@@ -21,6 +24,26 @@ use crate::store::{self};
 
 /// How many messages a run's mailbox holds.
 pub(super) const MAILBOX: usize = 16;
+
+/// A run that is to be.
+pub(super) struct Newborn {
+    /// Its id.
+    pub(super) key: RunKey,
+    /// When it was accepted.
+    pub(super) created_at: DateTime<Utc>,
+    /// Marks.
+    pub(super) labels: BTreeMap<String, String>,
+    /// Higher ones go first.
+    pub(super) priority: i32,
+    /// The client's name for the request, if a client has asked for it.
+    pub(super) request: Option<store::births::Request>,
+    /// What it is started with.
+    pub(super) input: Arc<Value>,
+    /// The step that waits for it, if it is a child.
+    pub(super) parent: Option<Parent>,
+    /// The run whose outputs it may use, if it is a fork.
+    pub(super) origin: Option<Origin>,
+}
 
 impl Engine {
     /// Starts a run and answers when it is durable.
@@ -45,26 +68,54 @@ impl Engine {
             run_id: parts.clock.run_id(created_at),
         };
         let subscription = watch.then(|| self.inner.hub.subscribe(&key)).transpose()?;
-        let encoded = Encoded::new(Arc::new(start.input));
-        let info = self.place(&key, &encoded).await?;
-        let birth = Birth {
+        let newborn = Newborn {
             key: key.clone(),
-            flow_key: plan.revision.flow_key,
-            revision: plan.revision.number,
-            labels: serde_json::to_string(&start.labels).expect("a map of texts always encodes"),
+            created_at,
+            labels: start.labels,
             priority: start.priority,
             request: start.request.clone(),
-            total_steps: u32::try_from(plan.graph.len()).unwrap_or(u32::MAX),
-            created_at,
-            events: Arc::default(),
-            projection: queued(created_at),
+            input: Arc::new(start.input),
+            parent: None,
+            origin: None,
         };
-        let born = if self.has_room() {
-            self.bear(plan, birth, (encoded, info)).await?
-        } else {
-            self.leave_queued(birth, &encoded, info).await?
-        };
+        let born = self.bring_forth(plan, newborn).await?;
         self.answer(key, start.request, born, subscription, watch)
+    }
+
+    /// Brings a run into being, here if there is room, else for whoever has room first.
+    pub(super) async fn bring_forth(
+        &self,
+        plan: Arc<Plan>,
+        newborn: Newborn,
+    ) -> Result<Born, Error> {
+        let encoded = Encoded::new(newborn.input);
+        let info = self.place(&newborn.key, &encoded).await?;
+        let input = Placed { encoded, info };
+        let queued = RunQueued {
+            input: input.info.clone(),
+            parent: newborn.parent.clone(),
+            origin: newborn.origin.clone(),
+            blocked: false,
+        };
+        let birth = Birth {
+            key: newborn.key,
+            flow_key: plan.revision.flow_key,
+            revision: plan.revision.number,
+            labels: serde_json::to_string(&newborn.labels).expect("a map of texts always encodes"),
+            priority: newborn.priority,
+            request: newborn.request,
+            total_steps: u32::try_from(plan.graph.len()).unwrap_or(u32::MAX),
+            parent: newborn.parent,
+            forked_from: newborn.origin.map(|origin| origin.run_id),
+            created_at: newborn.created_at,
+            events: Arc::default(),
+            projection: unowned(newborn.created_at),
+        };
+        if self.has_room() {
+            self.bear(plan, birth, (queued, input)).await
+        } else {
+            self.leave_queued(birth, queued, &input).await
+        }
     }
 
     async fn plan_for(&self, start: &Start) -> Result<Arc<Plan>, Error> {
@@ -135,7 +186,7 @@ impl Engine {
         &self,
         plan: Arc<Plan>,
         birth: Birth,
-        input: (Encoded, PayloadInfo),
+        beginning: (RunQueued, Placed),
     ) -> Result<Born, Error> {
         let (reply, born) = oneshot::channel();
         let (mailbox, messages) = mpsc::channel::<Message>(MAILBOX);
@@ -145,7 +196,7 @@ impl Engine {
             Arc::clone(&self.inner.parts),
             plan,
             birth,
-            input,
+            beginning,
             reply,
             messages,
         );
@@ -157,16 +208,14 @@ impl Engine {
     async fn leave_queued(
         &self,
         mut birth: Birth,
-        encoded: &Encoded,
-        info: PayloadInfo,
+        queued: RunQueued,
+        input: &Placed,
     ) -> Result<Born, Error> {
-        let payload = info.chunks.is_none().then(|| Arc::clone(&encoded.text));
-        let event = RunQueued { input: info }.into();
         birth.events = Arc::new([Recorded {
             sequence: 1,
             at: birth.created_at,
-            event,
-            payload,
+            event: queued.into(),
+            payload: input.beside(),
         }]);
         self.inner
             .parts
@@ -210,7 +259,7 @@ impl Engine {
 }
 
 /// The row of a run that nobody owns yet and that is due at once.
-fn queued(created_at: DateTime<Utc>) -> Projection {
+fn unowned(created_at: DateTime<Utc>) -> Projection {
     Projection {
         state: RunState::Queued,
         wait_reason: None,

@@ -17,6 +17,19 @@ impl Engine {
     ///
     /// [`Error::RunNotFound`], or the store's own.
     pub async fn view(&self, key: &RunKey) -> Result<View, Error> {
+        self.folded(key, Run::new).await
+    }
+
+    /// The same with the steps of all items of its loops, those that have ended included.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::view`].
+    pub async fn view_with_items(&self, key: &RunKey) -> Result<View, Error> {
+        self.folded(key, Run::keeping_all).await
+    }
+
+    async fn folded(&self, key: &RunKey, empty: fn(Arc<Graph>) -> Run) -> Result<View, Error> {
         let mut conn = self.store().conn().await?;
         let row = runs::find(&mut conn, key)
             .await?
@@ -29,9 +42,11 @@ impl Engine {
             .plans
             .get(&key.namespace, row.flow_key, row.revision)
             .await?;
-        let run = Run::fold(Arc::clone(&plan.graph), &history).map_err(|mismatch| {
-            store::Error::Corrupt(format!("journal of run {key}: {mismatch}"))
-        })?;
+        let run = empty(Arc::clone(&plan.graph))
+            .after(&history)
+            .map_err(|mismatch| {
+                store::Error::Corrupt(format!("journal of run {key}: {mismatch}"))
+            })?;
         Ok(View { row, run })
     }
 

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::Posted;
 use super::lane::{Entry, Judgement};
 use crate::ids::{ExecutorId, FlowKey, RunId, RunKey};
-use crate::run::event::Recorded;
+use crate::run::event::{Parent, Recorded};
 use crate::store::births::{self, Request};
 use crate::store::flush::Projection;
 use crate::store::lane::Lane;
@@ -31,6 +31,10 @@ pub struct Birth {
     pub request: Option<Request>,
     /// Top-level steps.
     pub total_steps: u32,
+    /// The step that waits for it, if it is a child.
+    pub parent: Option<Parent>,
+    /// The run that it was forked from, if it is a fork.
+    pub forked_from: Option<RunId>,
     /// When it was accepted.
     pub created_at: DateTime<Utc>,
     /// From sequence 1 on.
@@ -85,6 +89,8 @@ impl Entry for Birth {
                 priority: entry.priority,
                 request: entry.request.as_ref(),
                 total_steps: entry.total_steps,
+                parent: entry.parent.as_ref(),
+                forked_from: entry.forked_from,
                 created_at: entry.created_at,
                 events: &entry.events,
                 projection: &entry.projection,

@@ -2,11 +2,13 @@
 
 use chrono::{DateTime, Utc};
 
-use super::event::{Event, Recorded, RunError, StepFailed, StepSucceeded};
-use super::state::{Handling, RunState, StepState};
-use super::step::Output;
-use super::{EdgeState, Run};
-use crate::flow::graph::NodeIndex;
+use super::Run;
+use super::event::{Awaited, Event, Recorded, StepWaiting};
+use super::scope::StepKey;
+use super::state::{RunState, StepState, StopCause, WaitReason};
+use super::step::Wait;
+use super::turns::Turns;
+use crate::flow::graph::Exit;
 use crate::ids::StepPath;
 
 /// An event that cannot follow those before it: the journal was not written by these rules.
@@ -39,7 +41,8 @@ impl Run {
                 self.history.last_sequence
             )));
         }
-        if self.history.state.is_final() {
+        let reopens = matches!(recorded.event, Event::RunReopened(_));
+        if self.history.state.is_final() && !(reopens && self.history.state == RunState::Failed) {
             return Err(mismatch(format!("the run has {}", self.history.state)));
         }
         self.history.last_sequence = recorded.sequence;
@@ -49,21 +52,33 @@ impl Run {
 
     fn change(&mut self, sequence: i64, at: DateTime<Utc>, event: &Event) -> Result<(), String> {
         match event {
-            Event::RunQueued(event) => self.history.input = Some(event.input.clone()),
+            Event::RunQueued(event) => {
+                self.history.input = Some(event.input.clone());
+                self.history.parent.clone_from(&event.parent);
+                self.history.origin.clone_from(&event.origin);
+                self.history.blocked = event.blocked;
+            }
+            Event::RunAdmitted(_) => {
+                self.history.blocked = false;
+                self.goes_on();
+            }
             Event::RunStarted(event) => {
                 self.history.state = RunState::Running;
                 self.history.started_at = Some(at);
                 self.history.deadline = Some(event.deadline);
             }
             Event::RunWaiting(event) => {
-                self.history.state = RunState::Waiting;
+                if event.reason != WaitReason::Paused {
+                    self.history.state = RunState::Waiting;
+                }
                 self.history.wait_reason = Some(event.reason);
                 self.history.waits_until = Some(event.until);
             }
-            Event::RunResumed(_) => {
-                self.history.state = RunState::Running;
+            Event::RunPaused(_) => {
+                self.history.state = RunState::Paused;
                 self.no_longer_waits();
             }
+            Event::RunResumed(_) => self.goes_on(),
             Event::RunCancelling(event) => {
                 self.history.state = RunState::Cancelling;
                 self.no_longer_waits();
@@ -79,145 +94,138 @@ impl Run {
                 self.ended(RunState::Failed, at);
             }
             Event::RunCancelled(_) => self.ended(RunState::Cancelled, at),
+            Event::RunReopened(event) => self.reopened(event),
+            Event::SignalReceived(event) => self.signalled(sequence, event)?,
+            Event::ApprovalResolved(event) => self.approved(sequence, event)?,
+            Event::ChildEnded(event) => self.child_ended(event)?,
+            Event::StepExpired(event) => {
+                let key = self.open_step(&event.path)?;
+                self.wake(key, super::step::Woken::Time);
+            }
             Event::StepStarted(event) => {
-                let node = self.open_step(&event.path)?;
-                self.history.ready.remove(&node);
-                self.history.running.insert(node);
-                self.history.steps[node.at()].begin(event.attempt, at);
+                let key = self.open_step(&event.path)?;
+                self.no_longer_awaits(key);
+                self.history.running.insert(key);
+                self.step_mut(key).begin(event.attempt, at);
             }
             Event::StepWaiting(event) => {
-                let node = self.open_step(&event.path)?;
-                self.history.ready.remove(&node);
-                self.history.running.remove(&node);
-                self.history.waiting.insert(node, event.until);
-                let step = &mut self.history.steps[node.at()];
+                let key = self.open_step(&event.path)?;
+                self.step_waits(key, sequence, event);
+            }
+            Event::StepRetryScheduled(event) => {
+                let key = self.open_step(&event.path)?;
+                self.no_longer_awaits(key);
+                self.history.waiting.insert(key, event.until);
+                let wait = Wait {
+                    until: event.until,
+                    what: Awaited::Retry,
+                    since: sequence,
+                };
+                let step = self.step_mut(key);
                 step.begin(event.attempt, event.started_at);
-                step.wait(event.until);
+                step.wait_for_retry(wait, at, event.error.clone());
+            }
+            Event::LoopStarted(event) => {
+                let key = self.open_step(&event.path)?;
+                self.no_longer_awaits(key);
+                self.step_mut(key).begin(event.attempt, event.started_at);
+                self.history.looping.insert(key);
+                self.history.loops.insert(key, Turns::new(sequence, event));
+                self.begin_items(key);
+                self.settle_loop(key);
+            }
+            Event::ChildStarted(event) => {
+                let key = self.open_step(&event.path)?;
+                self.no_longer_awaits(key);
+                self.history.waiting.insert(key, event.until);
+                let what = Awaited::Child {
+                    run_id: event.run_id,
+                };
+                let wait = Wait {
+                    until: event.until,
+                    what,
+                    since: sequence,
+                };
+                let step = self.step_mut(key);
+                step.begin(event.attempt, event.started_at);
+                step.wait(wait);
+                step.child = Some(event.run_id);
             }
             Event::StepSucceeded(event) => self.succeeded(sequence, at, event)?,
-            Event::StepFailed(event) => self.failed(at, event)?,
+            Event::StepFailed(event) => self.failed(sequence, at, event)?,
             Event::StepSkipped(event) => {
-                let node = self.open_step(&event.path)?;
-                self.history.steps[node.at()].state = StepState::Skipped;
-                self.settle(node, None);
+                let key = self.open_step(&event.path)?;
+                self.step_mut(key).state = StepState::Skipped;
+                self.settle(key, Exit::Nowhere);
             }
             Event::StepCancelled(event) => {
-                let node = self.open_step(&event.path)?;
-                self.history.steps[node.at()].begin(event.attempt, at);
-                self.history.steps[node.at()].end(StepState::Cancelled, at, None);
-                self.leave(node);
-                self.history.settled += 1;
+                let key = self.open_step(&event.path)?;
+                let step = self.step_mut(key);
+                if event.attempt > 0 {
+                    step.begin(event.attempt, at);
+                }
+                step.end(StepState::Cancelled, at, None);
+                step.in_doubt = event.outcome_unknown;
+                self.no_longer_awaits(key);
+                if event.cause != StopCause::ItemFailed {
+                    self.history.cut = true;
+                }
+                self.came_to_end(key);
             }
             Event::StepOutcomeUnknown(event) => {
-                let node = self.open_step(&event.path)?;
-                self.history.steps[node.at()].end(
-                    StepState::OutcomeUnknown,
-                    at,
-                    Some(event.error.clone()),
-                );
-                self.leave(node);
-                self.history.unknown += 1;
+                let key = self.open_step(&event.path)?;
+                self.step_mut(key)
+                    .end(StepState::OutcomeUnknown, at, Some(event.error.clone()));
+                self.no_longer_awaits(key);
+                self.history.unknown.insert(key);
             }
+            Event::StepResolved(event) => self.resolved(event)?,
         }
         Ok(())
     }
 
-    fn succeeded(
-        &mut self,
-        sequence: i64,
-        at: DateTime<Utc>,
-        event: &StepSucceeded,
-    ) -> Result<(), String> {
-        let node = self.open_step(&event.path)?;
-        let step = &mut self.history.steps[node.at()];
+    fn step_waits(&mut self, key: StepKey, sequence: i64, event: &StepWaiting) {
+        self.no_longer_awaits(key);
+        let wait = Wait {
+            until: event.until,
+            what: event.awaited.clone(),
+            since: sequence,
+        };
+        let step = self.step_mut(key);
         step.begin(event.attempt, event.started_at);
-        step.end(StepState::Succeeded, at, None);
-        step.output = Some(Output {
-            info: event.output.clone(),
-            sequence,
-            port: event.port.clone(),
-        });
-        step.details.clone_from(&event.details);
-        self.settle(node, Some(&event.port));
-        Ok(())
+        step.wait(wait);
+        self.history.waiting.insert(key, event.until);
+        if let (Awaited::Signal { name, .. }, Some(taken)) = (&event.awaited, event.taken) {
+            self.take_signal(key, name, taken);
+        }
     }
 
-    fn failed(&mut self, at: DateTime<Utc>, event: &StepFailed) -> Result<(), String> {
-        let node = self.open_step(&event.path)?;
-        let step = &mut self.history.steps[node.at()];
-        step.begin(event.attempt, event.started_at);
-        step.end(StepState::Failed, at, Some(event.error.clone()));
-        self.leave(node);
-        self.history.settled += 1;
-        match event.handling {
-            Handling::FailRun => {
-                let error = RunError {
-                    failure: event.error.clone(),
-                    path: Some(event.path.clone()),
-                    attempt: event.attempt,
-                };
-                self.history.failing.get_or_insert(error);
-                self.history.force_at.get_or_insert(event.force_at);
-            }
-            _ => {}
-        }
-        Ok(())
+    /// It goes on after a pause or a wait.
+    fn goes_on(&mut self) {
+        self.history.state = if self.history.started_at.is_some() {
+            RunState::Running
+        } else {
+            RunState::Queued
+        };
+        self.no_longer_waits();
     }
 
-    /// Ends a step and decides its outgoing edges: those of `port` are live, all others dead; without a port all are.
-    fn settle(&mut self, node: NodeIndex, port: Option<&str>) {
-        self.leave(node);
-        self.history.settled += 1;
-        let graph = std::sync::Arc::clone(&self.graph);
-        for &index in &graph.node(node).outgoing {
-            let edge = graph.edge(index);
-            let target = &mut self.history.steps[edge.target.at()];
-            target.undecided -= 1;
-            // An edge without a port is its source's only one, whatever that is called.
-            if port.is_some_and(|port| edge.port.is_empty() || port == &*edge.port) {
-                self.history.edges[index.at()] = EdgeState::Live;
-                target.delivered += 1;
-            } else {
-                self.history.edges[index.at()] = EdgeState::Dead;
-            }
-            if target.undecided == 0 {
-                let decided = if target.delivered > 0 {
-                    &mut self.history.ready
-                } else {
-                    &mut self.history.unreachable
-                };
-                decided.insert(edge.target);
-            }
-        }
+    pub(super) fn no_longer_waits(&mut self) {
+        self.history.wait_reason = None;
+        self.history.waits_until = None;
     }
 
     /// Takes a step out of all lists of steps that something is to be done about.
-    fn leave(&mut self, node: NodeIndex) {
-        if self.history.steps[node.at()].state != StepState::OutcomeUnknown
-            && self.history.unknown > 0
-        {
-            // A step that was unknown until now has been decided.
-            self.history.unknown = self.count_unknown();
-        }
-        self.history.ready.remove(&node);
-        self.history.unreachable.remove(&node);
-        self.history.waiting.remove(&node);
-        self.history.running.remove(&node);
-    }
-
-    fn count_unknown(&self) -> u32 {
-        let unknown = self
-            .history
-            .steps
-            .iter()
-            .filter(|step| step.state == StepState::OutcomeUnknown)
-            .count();
-        u32::try_from(unknown).unwrap_or(u32::MAX)
-    }
-
-    fn no_longer_waits(&mut self) {
-        self.history.wait_reason = None;
-        self.history.waits_until = None;
+    pub(super) fn no_longer_awaits(&mut self, key: StepKey) {
+        let history = &mut self.history;
+        history.ready.remove(&key);
+        history.unreachable.remove(&key);
+        history.waiting.remove(&key);
+        history.woken.remove(&key);
+        history.running.remove(&key);
+        history.looping.remove(&key);
+        history.done_loops.remove(&key);
+        history.unknown.remove(&key);
     }
 
     /// Ends the run. Steps that are still open are cut off with it, which happens only where the run could not be
@@ -226,30 +234,31 @@ impl Run {
         self.history.state = state;
         self.no_longer_waits();
         self.history.ended_at = Some(at);
-        let open: Vec<NodeIndex> = self
-            .history
-            .running
-            .iter()
-            .chain(self.history.waiting.keys())
-            .copied()
-            .collect();
-        for node in open {
-            self.history.steps[node.at()].end(StepState::Cancelled, at, None);
-            self.leave(node);
+        let history = &self.history;
+        let mut open: Vec<StepKey> = history.running.iter().copied().collect();
+        open.extend(history.waiting.keys());
+        open.extend(history.woken.keys());
+        open.extend(&history.looping);
+        for key in open {
+            self.step_mut(key).end(StepState::Cancelled, at, None);
+            self.no_longer_awaits(key);
         }
     }
 
+    pub(super) fn step_mut(&mut self, key: StepKey) -> &mut super::step::Step {
+        let scope = self.history.scopes.get_mut(&key.scope);
+        let scope = scope.expect("keys are made of scopes that are known");
+        &mut scope.steps[key.node.at()]
+    }
+
     /// The step of this path, if it has not come to its end.
-    fn open_step(&self, path: &StepPath) -> Result<NodeIndex, String> {
-        let node = self
-            .graph
-            .find(path.as_str())
-            .ok_or_else(|| format!("no step {path}"))?;
-        let state = self.step(node).state;
+    pub(super) fn open_step(&self, path: &StepPath) -> Result<StepKey, String> {
+        let key = self.find(path).ok_or_else(|| format!("no step {path}"))?;
+        let state = self.step(key).state;
         if state.is_final() {
             Err(format!("step {path} is {state}"))
         } else {
-            Ok(node)
+            Ok(key)
         }
     }
 }

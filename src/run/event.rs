@@ -9,12 +9,12 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::state::{Handling, StopCause, WaitReason};
-use crate::ids::StepPath;
+use super::state::{Decision, Handling, OnItemError, Resolution, RunState, StopCause, WaitReason};
+use crate::ids::{FlowId, NodeId, RunId, StepPath};
 
 /// The highest event format that this binary writes and reads. A run's row carries the highest one in its history, and
 /// executors claim only what they can read.
-pub const FORMAT: i16 = 1;
+pub const FORMAT: i16 = 2;
 
 /// An event at its place in a run's history.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,6 +79,90 @@ pub struct RunError {
     pub attempt: u32,
 }
 
+/// What a waiting step waits for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Awaited {
+    /// Its time.
+    #[default]
+    Time,
+    /// The time of its next attempt.
+    Retry,
+    /// A signal.
+    Signal {
+        /// The signal's name.
+        name: String,
+        /// Whether the wait has a time of its own; else only the run's ends it.
+        expires: bool,
+    },
+    /// Somebody's decision.
+    Approval(Box<Asked>),
+    /// The end of a child run.
+    Child {
+        /// Which run.
+        run_id: RunId,
+    },
+}
+
+impl Awaited {
+    fn is_time(&self) -> bool {
+        *self == Self::Time
+    }
+}
+
+/// What somebody is asked to decide.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// A few words.
+    pub title: String,
+    /// What there is to know; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// JSON schema of the values that the decision carries; any object without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form_schema: Option<Value>,
+    /// What is decided when the time is over; without one the wait expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_decision: Option<Decision>,
+    /// Whether the request has a time of its own; else only the run's ends it.
+    pub expires: bool,
+}
+
+/// The step that waits for a child run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// Its run.
+    pub run_id: RunId,
+    /// The step.
+    pub path: StepPath,
+    /// How many runs the child is below one that nobody has called: 1 for a child of such a one.
+    pub depth: u32,
+    /// When the parent's time is up, and the child's with it.
+    pub deadline: DateTime<Utc>,
+}
+
+/// The run whose recorded outputs a fork may use.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Which run.
+    pub run_id: RunId,
+    /// Nodes that run in any case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub from_nodes: Vec<NodeId>,
+    /// Outputs that are given in place of running their nodes.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub output_overrides: Map<String, Value>,
+}
+
+/// Where an output was taken from that was not computed again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reused {
+    /// The run that computed it, or the fork itself where its author gave the output.
+    pub run_id: RunId,
+    /// The event there; 0 where the fork's author gave the output.
+    pub sequence: i64,
+}
+
 macro_rules! events {
     ($($(#[$doc:meta])* $variant:ident = $kind:literal { $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? }),+ $(,)?) => {
         /// Something that happened in a run.
@@ -138,6 +222,37 @@ events! {
     RunQueued = "run_queued" {
         /// The run's input.
         input: PayloadInfo,
+        /// The step that waits for it, if it is a child.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parent: Option<Parent>,
+        /// The run whose outputs it may use, if it is a fork.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        origin: Option<Origin>,
+        /// Whether it has to be admitted before it starts: its flow's limit of open runs is reached.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        blocked: bool,
+    },
+    /// The run may start: there is a place among the open runs of its flow.
+    RunAdmitted = "run_admitted" {},
+    /// No further step is dispatched until somebody resumes the run.
+    RunPaused = "run_paused" {
+        /// As the caller gave it; may be empty.
+        reason: String,
+    },
+    /// The run, which had failed, goes on: what succeeded is kept, what failed is tried again.
+    RunReopened = "run_reopened" {
+        /// When the run's time is up now.
+        deadline: DateTime<Utc>,
+    },
+    /// Somebody sent the run a signal, whose payload is the payload.
+    SignalReceived = "signal_received" {
+        /// Its name.
+        name: String,
+        /// The signal's payload.
+        payload: PayloadInfo,
+        /// The step that takes it; without one it is kept for the first that asks for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        path: Option<StepPath>,
     },
     /// The first steps are dispatched.
     RunStarted = "run_started" {
@@ -193,8 +308,113 @@ events! {
         attempt: u32,
         /// When it began.
         started_at: DateTime<Utc>,
-        /// When it goes on.
+        /// When it goes on at the latest.
         until: DateTime<Utc>,
+        /// What it waits for.
+        #[serde(default, skip_serializing_if = "Awaited::is_time")]
+        awaited: Awaited,
+        /// The event of the signal that it takes, where that came before it asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        taken: Option<i64>,
+    },
+    /// The attempt failed and another one follows.
+    StepRetryScheduled = "step_retry_scheduled" {
+        /// Which step.
+        path: StepPath,
+        /// The attempt that failed.
+        attempt: u32,
+        /// When it began.
+        started_at: DateTime<Utc>,
+        /// What went wrong.
+        error: Failure,
+        /// When the next one begins.
+        until: DateTime<Utc>,
+    },
+    /// A wait for a signal or an approval is over because its time is.
+    StepExpired = "step_expired" {
+        /// Which step.
+        path: StepPath,
+        /// The attempt that waited.
+        attempt: u32,
+    },
+    /// Somebody decided what a step asked approval for; the decision as an object is the payload.
+    ApprovalResolved = "approval_resolved" {
+        /// Which step.
+        path: StepPath,
+        /// The attempt that asked.
+        attempt: u32,
+        /// Yes or no.
+        decision: Decision,
+        /// Who decided, as the caller said.
+        decided_by: String,
+        /// `{decision, values, comment, decided_by}`.
+        payload: PayloadInfo,
+    },
+    /// Somebody decided about a step that could not go on by itself.
+    StepResolved = "step_resolved" {
+        /// Which step.
+        path: StepPath,
+        /// The attempt that it is about.
+        attempt: u32,
+        /// What was decided; what follows from it are events of their own.
+        resolution: Resolution,
+        /// As whoever decided gave it; may be empty.
+        comment: String,
+    },
+    /// The step's body runs for each item of a list, which is the payload.
+    LoopStarted = "loop_started" {
+        /// Which step.
+        path: StepPath,
+        /// The attempt.
+        attempt: u32,
+        /// When it began.
+        started_at: DateTime<Utc>,
+        /// The list of items.
+        items: PayloadInfo,
+        /// How many there are.
+        count: u32,
+        /// The most that are under way at once.
+        concurrency: u32,
+        /// What follows when one fails.
+        on_item_error: OnItemError,
+        /// Whether items were left out because there were too many.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        truncated: bool,
+    },
+    /// The step starts a run of another flow and waits for its end; the child's input is the payload.
+    ChildStarted = "child_started" {
+        /// Which step.
+        path: StepPath,
+        /// The attempt.
+        attempt: u32,
+        /// When it began.
+        started_at: DateTime<Utc>,
+        /// The child: a run of this id, which is started once this event is durable.
+        run_id: RunId,
+        /// The flow that it runs.
+        flow_id: FlowId,
+        /// That flow's key.
+        flow_key: i64,
+        /// The revision.
+        revision: i32,
+        /// The child's input.
+        input: PayloadInfo,
+        /// When this run's time is up, and the child's with it.
+        until: DateTime<Utc>,
+    },
+    /// The child of a step has come to its end.
+    ChildEnded = "child_ended" {
+        /// Which step.
+        path: StepPath,
+        /// The attempt.
+        attempt: u32,
+        /// Which child.
+        run_id: RunId,
+        /// How it ended.
+        state: RunState,
+        /// What went wrong, if it could not even be started.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<Failure>,
     },
     /// The step has its output, which is the payload.
     StepSucceeded = "step_succeeded" {
@@ -212,8 +432,11 @@ events! {
         /// What happened on the way.
         #[serde(default, skip_serializing_if = "Map::is_empty")]
         details: Map<String, Value>,
+        /// Where the output was taken from, if it was not computed here.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reused: Option<Reused>,
     },
-    /// The step gave up.
+    /// The step gave up. What it passes on all the same is the payload.
     StepFailed = "step_failed" {
         /// Which step.
         path: StepPath,
@@ -227,6 +450,9 @@ events! {
         handling: Handling,
         /// When what else is in flight is given up.
         force_at: DateTime<Utc>,
+        /// What goes on from it: to the port `error`, to the fallback node, or in place of the output.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        output: Option<PayloadInfo>,
     },
     /// Nothing reached the step: all edges into it are dead.
     StepSkipped = "step_skipped" {
@@ -246,6 +472,9 @@ events! {
         cause: StopCause,
         /// Whether the attempt may have taken effect outside and must not be taken for undone.
         outcome_unknown: bool,
+        /// Whether it had asked for an approval, which nobody need give any more.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        approval: bool,
     },
     /// It is not known whether the attempt took effect, and the step may not be repeated by itself.
     StepOutcomeUnknown = "step_outcome_unknown" {
@@ -269,11 +498,22 @@ impl Event {
             | Self::RunStarted(_)
             | Self::RunWaiting(_)
             | Self::RunResumed(_)
+            | Self::RunAdmitted(_)
+            | Self::RunPaused(_)
+            | Self::RunReopened(_)
             | Self::RunCancelling(_)
             | Self::RunSucceeded(_)
             | Self::RunFailed(_)
             | Self::RunCancelled(_) => None,
+            Self::SignalReceived(event) => event.path.as_ref().map(|path| (path, 0)),
             Self::StepStarted(event) => Some((&event.path, event.attempt)),
+            Self::StepRetryScheduled(event) => Some((&event.path, event.attempt)),
+            Self::StepExpired(event) => Some((&event.path, event.attempt)),
+            Self::ApprovalResolved(event) => Some((&event.path, event.attempt)),
+            Self::StepResolved(event) => Some((&event.path, event.attempt)),
+            Self::LoopStarted(event) => Some((&event.path, event.attempt)),
+            Self::ChildStarted(event) => Some((&event.path, event.attempt)),
+            Self::ChildEnded(event) => Some((&event.path, event.attempt)),
             Self::StepWaiting(event) => Some((&event.path, event.attempt)),
             Self::StepSucceeded(event) => Some((&event.path, event.attempt)),
             Self::StepFailed(event) => Some((&event.path, event.attempt)),
@@ -299,7 +539,52 @@ impl Event {
             Self::RunQueued(event) => Some(&event.input),
             Self::RunSucceeded(event) => Some(&event.output),
             Self::StepSucceeded(event) => Some(&event.output),
+            Self::StepFailed(event) => event.output.as_ref(),
+            Self::SignalReceived(event) => Some(&event.payload),
+            Self::ApprovalResolved(event) => Some(&event.payload),
+            Self::LoopStarted(event) => Some(&event.items),
+            Self::ChildStarted(event) => Some(&event.input),
             _ => None,
         }
     }
+
+    /// The lowest [`FORMAT`] that can read it.
+    #[must_use]
+    pub fn format(&self) -> i16 {
+        let since_the_first = match self {
+            Self::RunQueued(event) => {
+                event.parent.is_none() && event.origin.is_none() && !event.blocked
+            }
+            Self::RunStarted(_)
+            | Self::RunCancelling(_)
+            | Self::RunSucceeded(_)
+            | Self::RunFailed(_)
+            | Self::RunCancelled(_)
+            | Self::StepStarted(_)
+            | Self::StepSkipped(_)
+            | Self::StepOutcomeUnknown(_) => true,
+            Self::RunWaiting(event) => is_old_reason(event.reason),
+            Self::RunResumed(event) => is_old_reason(event.reason),
+            Self::StepWaiting(event) => event.awaited.is_time(),
+            Self::StepSucceeded(event) => event.reused.is_none(),
+            Self::StepFailed(event) => event.handling == Handling::FailRun,
+            Self::StepCancelled(event) => event.cause != StopCause::ItemFailed && !event.approval,
+            Self::RunAdmitted(_)
+            | Self::RunPaused(_)
+            | Self::RunReopened(_)
+            | Self::SignalReceived(_)
+            | Self::StepRetryScheduled(_)
+            | Self::StepExpired(_)
+            | Self::ApprovalResolved(_)
+            | Self::StepResolved(_)
+            | Self::LoopStarted(_)
+            | Self::ChildStarted(_)
+            | Self::ChildEnded(_) => false,
+        };
+        if since_the_first { 1 } else { FORMAT }
+    }
+}
+
+const fn is_old_reason(reason: WaitReason) -> bool {
+    matches!(reason, WaitReason::Delay | WaitReason::OutcomeUnknown)
 }

@@ -3,10 +3,10 @@
 use chrono::{DateTime, Utc};
 
 use super::Run;
-use super::event::{Failure, RunError};
+use super::event::{Awaited, Failure, RunError};
+use super::scope::StepKey;
 use super::state::{RunState, StepState, StopCause, WaitReason};
 use crate::flow::Effect;
-use crate::flow::graph::NodeIndex;
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,22 +16,32 @@ pub enum Command {
     /// Journal that the run goes on after its wait.
     Resume(WaitReason),
     /// Journal that this step is skipped: nothing can reach it.
-    Skip(NodeIndex),
+    Skip(StepKey),
     /// Run an attempt of this step.
     Attempt {
         /// Which step.
-        node: NodeIndex,
+        key: StepKey,
         /// The number of the attempt.
         number: u32,
         /// Whether the step's wait is over and its attempt goes on.
         waited: bool,
     },
+    /// Journal that the time of this step's wait is over, unless somebody's word comes first.
+    Expire(StepKey),
+    /// Make this loop's output of what its items gave.
+    Collect(StepKey),
+    /// Have this loop fail as one of its items did.
+    FailLoop(StepKey, RunError),
+    /// Have this step fail because somebody decided that it has.
+    Condemn(StepKey),
     /// Journal that the outcome of this step's lost attempt is unknown.
-    Park(NodeIndex),
-    /// Tell the attempts in flight to end.
+    Park(StepKey),
+    /// Tell the attempts in flight, and children, to end.
     Stop(StopCause),
+    /// Tell the attempt of this step, or its child, to end: its item has failed.
+    StopStep(StepKey),
     /// Journal that this step is cut off: it waits, was lost, or did not end in time.
-    Abandon(NodeIndex, StopCause),
+    Abandon(StepKey, StopCause),
     /// Journal that the run succeeded.
     Succeed,
     /// Journal that the run failed with this error.
@@ -69,15 +79,23 @@ impl Run {
         if let Some(ending) = self.ending(now) {
             return self.bring_to_end(now, &ending);
         }
-        if self.history.state == RunState::Queued {
-            return vec![Command::Start];
+        if self.history.blocked {
+            return self.rest(WaitReason::Concurrency);
+        }
+        match self.history.state {
+            RunState::Paused if self.in_flight.is_empty() => return self.rest(WaitReason::Paused),
+            RunState::Paused => return Vec::new(),
+            RunState::Queued => return vec![Command::Start],
+            _ => {}
         }
         let mut commands: Vec<Command> = self
             .history
             .unreachable
             .iter()
-            .map(|&node| Command::Skip(node))
+            .map(|&key| Command::Skip(key))
             .collect();
+        commands.extend(self.cuts(now));
+        commands.extend(self.loop_ends());
         commands.extend(self.ready_steps(now));
         if commands.is_empty() && self.in_flight.is_empty() {
             commands.push(self.when_idle());
@@ -87,6 +105,21 @@ impl Run {
             commands.insert(0, Command::Resume(reason));
         }
         commands
+    }
+
+    /// Waits for somebody's word and nothing else.
+    fn rest(&self, reason: WaitReason) -> Vec<Command> {
+        let until = self.far();
+        vec![Command::Wait { reason, until }]
+    }
+
+    /// When there is nothing to wait for by itself: the run's own end.
+    fn far(&self) -> DateTime<Utc> {
+        let parent = self.history.parent.as_ref();
+        let deadline = self.history.deadline;
+        deadline
+            .or_else(|| parent.map(|parent| parent.deadline))
+            .unwrap_or(FAR)
     }
 
     /// The next time after `asked_at` at which [`Run::next`] has something new to say without any event.
@@ -102,18 +135,32 @@ impl Run {
             .history
             .waiting
             .iter()
-            .filter(|(node, _)| !self.in_flight.contains(node));
-        let stop = if self.in_flight.is_empty() {
+            .filter(|(key, _)| !self.in_flight.contains(key))
+            .map(|(_, &until)| until)
+            .filter(|_| self.history.state != RunState::Paused);
+        let stop = if self.is_idle() {
             None
         } else {
             self.gives_up_at()
         };
+        let failing = self.open_and_failing().filter_map(|key| {
+            let failing = self.failing_around(key.scope)?;
+            Some(failing.force_at)
+        });
         waits
-            .map(|(_, &until)| until)
             .chain(self.history.deadline)
             .chain(stop)
+            .chain(failing)
             .filter(|&at| at > asked_at)
             .min()
+    }
+
+    /// Whether nothing is in flight, and no child has to end first.
+    fn is_idle(&self) -> bool {
+        self.in_flight.is_empty()
+            && !self
+                .waiting()
+                .any(|(_, wait)| matches!(wait.what, Awaited::Child { .. }))
     }
 
     /// When attempts in flight are given up: the grace of a cancel or of a failure.
@@ -146,32 +193,33 @@ impl Run {
         ))
     }
 
-    fn bring_to_end(&self, now: DateTime<Utc>, ending: &Ending) -> Vec<Command> {
-        let cause = match ending {
+    fn bring_to_end(&self, now: DateTime<Utc>, why: &Ending) -> Vec<Command> {
+        let cause = match why {
             Ending::Cancelled => StopCause::RunCancelled,
             Ending::Failed(_, cause) => *cause,
         };
         let forced = self.gives_up_at().is_some_and(|at| at <= now);
-        let open = self
-            .history
-            .running
-            .iter()
-            .chain(self.history.waiting.keys())
-            .chain(&self.in_flight);
-        let mut abandoned: Vec<NodeIndex> = open
-            .copied()
-            .filter(|node| forced || !self.in_flight.contains(node))
-            .collect();
-        abandoned.sort_unstable();
-        abandoned.dedup();
-        let mut commands: Vec<Command> = abandoned
-            .into_iter()
-            .map(|node| Command::Abandon(node, cause))
-            .collect();
-        if !forced && !self.in_flight.is_empty() {
+        let mut open: Vec<StepKey> = self.open().collect();
+        open.sort_unstable();
+        open.dedup();
+        let mut commands: Vec<Command> = Vec::new();
+        let mut ending = false;
+        for key in open {
+            if forced || self.ends_at_once(key) {
+                commands.push(Command::Abandon(key, cause));
+            } else {
+                ending = true;
+            }
+        }
+        if ending {
             commands.push(Command::Stop(cause));
         } else if commands.is_empty() {
-            commands.push(match ending {
+            // Loops last: their items are gone.
+            let loops = self.history.looping.iter();
+            commands.extend(loops.map(|&key| Command::Abandon(key, cause)));
+        }
+        if commands.is_empty() {
+            commands.push(match why {
                 Ending::Cancelled => Command::Cancel,
                 Ending::Failed(error, _) => Command::Fail(error.clone()),
             });
@@ -179,72 +227,149 @@ impl Run {
         commands
     }
 
-    fn ready_steps(&self, now: DateTime<Utc>) -> impl Iterator<Item = Command> {
-        let idle = |node: &NodeIndex| !self.in_flight.contains(node);
-        let ready = self
-            .history
-            .ready
-            .iter()
+    /// Steps that execute or wait, and attempts in this process; loops are not among them, but what is in them is.
+    fn open(&self) -> impl Iterator<Item = StepKey> {
+        let history = &self.history;
+        let listed = history.running.iter().chain(history.waiting.keys());
+        let known = |key: &StepKey| {
+            self.find_step(*key)
+                .is_some_and(|step| !step.state.is_final())
+        };
+        listed
+            .chain(history.woken.keys())
+            .chain(&self.in_flight)
             .copied()
-            .filter(idle)
-            .map(|node| self.attempt(node));
-        let lost = self
-            .history
-            .running
-            .iter()
-            .copied()
-            .filter(idle)
-            .map(|node| match self.graph.node(node).effect {
-                Effect::Pure | Effect::Idempotent => self.attempt(node),
-                Effect::AtMostOnce => Command::Park(node),
-            });
-        let due = self
-            .history
-            .waiting
-            .iter()
-            .filter(move |(node, until)| **until <= now && idle(node));
-        let woken = due.map(|(&node, _)| Command::Attempt {
-            node,
-            number: self.step(node).attempt(),
-            waited: true,
-        });
-        ready.chain(lost).chain(woken)
+            .filter(move |key| known(key) && !self.history.looping.contains(key))
     }
 
-    fn attempt(&self, node: NodeIndex) -> Command {
+    /// Whether a step that is to be cut off has nothing to end first: no attempt in this process, and no child.
+    fn ends_at_once(&self, key: StepKey) -> bool {
+        let has_child = self.find_step(key).and_then(|step| step.wait.as_ref());
+        let has_child = has_child.is_some_and(|wait| matches!(wait.what, Awaited::Child { .. }));
+        !self.in_flight.contains(&key) && !(has_child && self.history.waiting.contains_key(&key))
+    }
+
+    /// Open steps of items that have failed, or of loops that have.
+    fn open_and_failing(&self) -> impl Iterator<Item = StepKey> {
+        let none = self.history.failing_scopes.is_empty() && self.history.failing_loops.is_empty();
+        let open = (!none).then(|| self.open().chain(self.history.unknown.iter().copied()));
+        open.into_iter()
+            .flatten()
+            .filter(|key| self.failing_around(key.scope).is_some())
+    }
+
+    /// What is to be cut off because its item or its loop has failed.
+    fn cuts(&self, now: DateTime<Utc>) -> Vec<Command> {
+        let mut cuts: Vec<Command> = Vec::new();
+        for key in self.open_and_failing() {
+            let failing = self.failing_around(key.scope);
+            let forced = failing.is_some_and(|failing| failing.force_at <= now);
+            let cut = if forced || self.ends_at_once(key) {
+                Command::Abandon(key, StopCause::ItemFailed)
+            } else {
+                Command::StopStep(key)
+            };
+            if !cuts.contains(&cut) {
+                cuts.push(cut);
+            }
+        }
+        cuts
+    }
+
+    /// Loops of which no item is under way any more.
+    fn loop_ends(&self) -> impl Iterator<Item = Command> {
+        let done = self.history.done_loops.iter();
+        done.filter(|key| !self.in_flight.contains(key))
+            .map(|&key| {
+                let error = self.turns(key).and_then(super::turns::Turns::error);
+                match error {
+                    _ if self.failing_around(key.scope).is_some() => {
+                        Command::Abandon(key, StopCause::ItemFailed)
+                    }
+                    Some(error) => Command::FailLoop(key, error.clone()),
+                    None => Command::Collect(key),
+                }
+            })
+    }
+
+    fn ready_steps(&self, now: DateTime<Utc>) -> impl Iterator<Item = Command> {
+        let idle = |key: &StepKey| {
+            !self.in_flight.contains(key) && self.failing_around(key.scope).is_none()
+        };
+        let ready = self.history.ready.iter().copied();
+        let ready = ready.filter(idle).map(|key| self.attempt(key));
+        let lost = self.history.running.iter().copied();
+        let lost = lost.filter(idle).map(|key| {
+            if self.step(key).condemned.is_some() {
+                return Command::Condemn(key);
+            }
+            match self.graph_of(key.scope).node(key.node).effect {
+                Effect::Pure | Effect::Idempotent => self.attempt(key),
+                Effect::AtMostOnce => Command::Park(key),
+            }
+        });
+        let due = self.history.waiting.iter();
+        let due = due
+            .filter(move |(key, until)| **until <= now && idle(key))
+            .filter_map(|(&key, _)| {
+                let wait = self.find_step(key)?.wait.as_ref()?;
+                match wait.what {
+                    Awaited::Time => Some(self.go_on(key)),
+                    Awaited::Retry => Some(self.attempt(key)),
+                    Awaited::Signal { .. } | Awaited::Approval { .. } => Some(Command::Expire(key)),
+                    // The run's own time is up with it.
+                    Awaited::Child { .. } => None,
+                }
+            });
+        let woken = self.history.woken.keys().copied();
+        let woken = woken.filter(idle).map(|key| self.go_on(key));
+        ready.chain(lost).chain(due).chain(woken)
+    }
+
+    fn attempt(&self, key: StepKey) -> Command {
         Command::Attempt {
-            node,
-            number: self.step(node).attempt() + 1,
+            key,
+            number: self.step(key).attempt() + 1,
             waited: false,
+        }
+    }
+
+    fn go_on(&self, key: StepKey) -> Command {
+        Command::Attempt {
+            key,
+            number: self.step(key).attempt(),
+            waited: true,
         }
     }
 
     /// Nothing is in flight and nothing is ready: the run waits for a time, for a decision, or is done.
     fn when_idle(&self) -> Command {
-        let far = self.history.deadline.unwrap_or(DateTime::<Utc>::MAX_UTC);
-        if self.history.waiting.is_empty() && self.history.unknown == 0 {
+        let far = self.history.deadline.unwrap_or(FAR);
+        if self.history.waiting.is_empty() && self.history.unknown.is_empty() {
             return Command::Succeed;
         }
-        let until = self
-            .history
-            .waiting
-            .values()
-            .min()
-            .copied()
-            .unwrap_or(far)
-            .min(far);
-        let reason = if self.history.waiting.is_empty() {
-            WaitReason::OutcomeUnknown
-        } else {
-            WaitReason::Delay
+        let waiting = self.history.waiting.iter();
+        let first = waiting.min_by_key(|(key, until)| (**until, **key));
+        let Some((&key, &until)) = first else {
+            let reason = WaitReason::OutcomeUnknown;
+            return Command::Wait { reason, until: far };
         };
+        let wait = self.find_step(key).and_then(|step| step.wait.as_ref());
+        let reason = wait.map_or(WaitReason::Delay, super::step::Wait::reason);
+        let until = until.min(far);
         Command::Wait { reason, until }
     }
 
     /// Whether an attempt that is cut off now may have taken effect outside: it was of an `AT_MOST_ONCE` step.
     #[must_use]
-    pub fn cut_leaves_doubt(&self, node: NodeIndex) -> bool {
-        self.graph.node(node).effect == Effect::AtMostOnce
-            && self.step(node).state == StepState::Running
+    pub fn cut_leaves_doubt(&self, key: StepKey) -> bool {
+        self.graph_of(key.scope).node(key.node).effect == Effect::AtMostOnce
+            && matches!(
+                self.step(key).state,
+                StepState::Running | StepState::OutcomeUnknown
+            )
     }
 }
+
+/// Later than any run may last; as far ahead as the database's calendar goes without trouble.
+pub const FAR: DateTime<Utc> = DateTime::from_timestamp_nanos(i64::MAX);

@@ -3,8 +3,9 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use super::event::{Failure, PayloadInfo};
-use super::state::StepState;
+use super::event::{Awaited, Failure, PayloadInfo, Reused};
+use super::state::{Decision, Handling, RunState, StepState, WaitReason};
+use crate::ids::RunId;
 
 /// One node in one run.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,12 +14,22 @@ pub struct Step {
     pub state: StepState,
     /// All attempts so far, oldest first; the last one is the current one.
     pub attempts: Vec<Attempt>,
-    /// When it goes on, while it waits.
-    pub until: Option<DateTime<Utc>>,
-    /// What it gave, once it succeeded.
+    /// What it waits for, while it waits.
+    pub wait: Option<Wait>,
+    /// What it gave: its output once it succeeded, else what its failure passes on.
     pub output: Option<Output>,
     /// What happened on the way to the output.
     pub details: Map<String, Value>,
+    /// What followed from its failure, once it failed for good.
+    pub handling: Option<Handling>,
+    /// Whether its last attempt was cut off and may have taken effect all the same.
+    pub in_doubt: bool,
+    /// The child run of its last attempt, if that started one.
+    pub child: Option<RunId>,
+    /// What somebody said who decided that it has failed, until that is journaled.
+    pub condemned: Option<String>,
+    /// Where its output was taken from, if it did not run.
+    pub reused: Option<Reused>,
     /// Edges into it of which nothing is known yet.
     pub(super) undecided: u32,
     /// Edges into it that delivered.
@@ -40,6 +51,57 @@ pub struct Attempt {
     pub error: Option<Failure>,
 }
 
+/// What a step waits for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wait {
+    /// When it goes on at the latest.
+    pub until: DateTime<Utc>,
+    /// What it waits for.
+    pub what: Awaited,
+    /// Since which event.
+    pub since: i64,
+}
+
+impl Wait {
+    /// What it waits for, as a reason.
+    #[must_use]
+    pub fn reason(&self) -> WaitReason {
+        match self.what {
+            Awaited::Time => WaitReason::Delay,
+            Awaited::Retry => WaitReason::Retry,
+            Awaited::Signal { .. } => WaitReason::Signal,
+            Awaited::Approval { .. } => WaitReason::Approval,
+            Awaited::Child { .. } => WaitReason::Child,
+        }
+    }
+
+    /// Whether its time ends it by an event of its own, because somebody's word may come at the same moment.
+    #[must_use]
+    pub fn expires(&self) -> bool {
+        matches!(self.what, Awaited::Signal { .. } | Awaited::Approval { .. })
+    }
+}
+
+/// What ended a step's wait.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Woken {
+    /// Its time.
+    Time,
+    /// A signal: the event that holds its payload.
+    Signal(i64, PayloadInfo),
+    /// A decision, and the event that holds it as an object.
+    Approval(Decision, i64, PayloadInfo),
+    /// The end of a child run.
+    Child {
+        /// Which run.
+        run_id: RunId,
+        /// How it ended.
+        state: RunState,
+        /// What went wrong, if it could not even be started.
+        error: Option<Failure>,
+    },
+}
+
 /// What is kept in memory of a finished step: the output itself is loaded when somebody needs it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Output {
@@ -57,9 +119,14 @@ impl Step {
         Self {
             state: StepState::Pending,
             attempts: Vec::new(),
-            until: None,
+            wait: None,
             output: None,
             details: Map::new(),
+            handling: None,
+            in_doubt: false,
+            child: None,
+            condemned: None,
+            reused: None,
             undecided: u32::try_from(incoming).unwrap_or(u32::MAX),
             delivered: 0,
         }
@@ -87,6 +154,31 @@ impl Step {
         }
     }
 
+    /// Whether what it gave counts as the node's output: it succeeded, or a default stands in for it.
+    #[must_use]
+    pub fn gave_output(&self) -> bool {
+        self.state == StepState::Succeeded || self.handling == Some(Handling::DefaultOutput)
+    }
+
+    /// Whether templates can read what it gave as `results.<node>.output`.
+    #[must_use]
+    pub fn gave_result(&self) -> bool {
+        self.gave_output() || self.handling == Some(Handling::ErrorPort)
+    }
+
+    /// How many attempts have failed by themselves, and not by the end of their process.
+    #[must_use]
+    pub fn failures(&self) -> u32 {
+        let failed = self.attempts.iter().filter(|attempt| {
+            attempt.state == StepState::Failed
+                && attempt
+                    .error
+                    .as_ref()
+                    .is_some_and(|error| error.reason != INTERRUPTED)
+        });
+        u32::try_from(failed.count()).unwrap_or(u32::MAX)
+    }
+
     /// Begins the attempt of this number, or goes on with it.
     ///
     /// An earlier one that is still open was lost with its process.
@@ -99,7 +191,7 @@ impl Step {
         {
             lost.ended_at = Some(at);
             lost.error = Some(Failure {
-                reason: "INTERRUPTED".to_owned(),
+                reason: INTERRUPTED.to_owned(),
                 message: "the process ended during the attempt".to_owned(),
                 details: Map::new(),
             });
@@ -112,26 +204,52 @@ impl Step {
             state: StepState::Running,
             error: None,
         });
+        self.wait = None;
+        self.child = None;
         self.state = StepState::Running;
     }
 
-    /// Has the current attempt, and with it the step, wait until a time.
-    pub(super) fn wait(&mut self, until: DateTime<Utc>) {
+    /// Has the current attempt, and with it the step, wait.
+    pub(super) fn wait(&mut self, wait: Wait) {
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.state = StepState::Waiting;
         }
-        self.until = Some(until);
+        self.wait = Some(wait);
+        self.state = StepState::Waiting;
+    }
+
+    /// Ends the current attempt and has the step wait for its next one.
+    pub(super) fn wait_for_retry(&mut self, wait: Wait, at: DateTime<Utc>, error: Failure) {
+        self.end(StepState::Failed, at, Some(error));
+        self.wait = Some(wait);
         self.state = StepState::Waiting;
     }
 
     /// Ends the current attempt, and with it the step, in this state.
     pub(super) fn end(&mut self, state: StepState, at: DateTime<Utc>, error: Option<Failure>) {
-        if let Some(attempt) = self.attempts.last_mut() {
+        if let Some(attempt) = self.attempts.last_mut()
+            && attempt.ended_at.is_none()
+        {
             attempt.ended_at = Some(at);
             attempt.state = state;
             attempt.error = error;
         }
-        self.until = None;
+        self.wait = None;
+        self.condemned = None;
         self.state = state;
     }
+
+    /// Makes it a step that has yet to be tried, with its attempts so far.
+    pub(super) fn reopen(&mut self) {
+        self.state = StepState::Pending;
+        self.wait = None;
+        self.output = None;
+        self.details = Map::new();
+        self.handling = None;
+        self.in_doubt = false;
+        self.child = None;
+    }
 }
+
+/// The reason of an attempt that ended with its process.
+pub const INTERRUPTED: &str = "INTERRUPTED";

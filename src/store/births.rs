@@ -13,11 +13,11 @@ use diesel::sql_types::{
 use uuid::Uuid;
 
 use super::changes::CHANGED_NOW;
-use super::flush::{EventColumns, Owner, Projection};
+use super::flush::{EventColumns, Owner, Projection, format_of};
 use super::lane::Lane;
 use super::{Error, Result};
 use crate::ids::{ExecutorId, FlowKey, RunId, RunKey};
-use crate::run::event::{FORMAT, Recorded};
+use crate::run::event::{Parent, Recorded};
 use crate::run::state::WaitReason;
 
 /// How long a request id is remembered.
@@ -40,6 +40,10 @@ pub struct Birth<'a> {
     pub request: Option<&'a Request>,
     /// Top-level steps.
     pub total_steps: u32,
+    /// The step that waits for it, if it is a child.
+    pub parent: Option<&'a Parent>,
+    /// The run that it was forked from, if it is a fork.
+    pub forked_from: Option<RunId>,
     /// When it was accepted.
     pub created_at: DateTime<Utc>,
     /// From sequence 1 on.
@@ -82,7 +86,10 @@ pub async fn write(
 #[derive(Default)]
 struct Statement<'a> {
     executor: Uuid,
-    format: i16,
+    format: Vec<i16>,
+    parent_run_id: Vec<Option<Uuid>>,
+    parent_path: Vec<Option<&'a str>>,
+    forked_from: Vec<Option<Uuid>>,
     namespace: Vec<&'a str>,
     run_id: Vec<Uuid>,
     flow_key: Vec<i64>,
@@ -110,12 +117,17 @@ impl<'a> Statement<'a> {
     fn new(executor: ExecutorId, births: &'a [Birth<'a>]) -> Self {
         let mut columns = Self {
             executor: executor.uuid(),
-            format: FORMAT,
             ..Self::default()
         };
         for birth in births {
             columns.namespace.push(birth.key.namespace.as_str());
             columns.run_id.push(birth.key.run_id.uuid());
+            columns.format.push(format_of(birth.events));
+            let parent = birth.parent.map(|parent| parent.run_id.uuid());
+            columns.parent_run_id.push(parent);
+            let path = birth.parent.map(|parent| parent.path.as_str());
+            columns.parent_path.push(path);
+            columns.forked_from.push(birth.forked_from.map(RunId::uuid));
             columns.flow_key.push(birth.flow_key.0);
             columns.revision.push(birth.revision);
             columns.state.push(birth.projection.state.as_str());
@@ -201,9 +213,18 @@ impl QueryFragment<Pg> for Statement<'_> {
         out.push_bind_param::<Array<Nullable<Timestamptz>>, _>(&self.started_at)?;
         out.push_sql(", ");
         out.push_bind_param::<Array<Nullable<Timestamptz>>, _>(&self.ended_at)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<SmallInt>, _>(&self.format)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<SqlUuid>>, _>(&self.parent_run_id)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.parent_path)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<SqlUuid>>, _>(&self.forked_from)?;
         out.push_sql(
             ") AS b(namespace, run_id, flow_key, revision, state, wait_reason, priority, labels, request_id, body_hash, \
-             expires_at, kept, last_sequence, wake_at, total_steps, progress, error, created_at, started_at, ended_at)), \
+             expires_at, kept, last_sequence, wake_at, total_steps, progress, error, created_at, started_at, ended_at, \
+             event_format, parent_run_id, parent_path, forked_from)), \
              taken AS (INSERT INTO start_requests AS s (namespace, request_id, body_hash, run_id, expires_at) \
              SELECT namespace, request_id, body_hash, run_id, expires_at FROM batch WHERE request_id IS NOT NULL \
              ORDER BY namespace, request_id \
@@ -211,17 +232,16 @@ impl QueryFragment<Pg> for Statement<'_> {
              expires_at = excluded.expires_at WHERE s.expires_at <= now() RETURNING run_id), \
              born AS (INSERT INTO workflow_runs (namespace, run_id, flow_key, revision, state, wait_reason, priority, labels, \
              request_id, executor_id, epoch, last_sequence, event_format, wake_at, total_steps, progress, error, created_at, \
-             started_at, ended_at, changed_in) \
+             started_at, ended_at, parent_run_id, parent_path, told, forked_from, changed_in) \
              SELECT namespace, run_id, flow_key, revision, state, wait_reason, priority, labels::jsonb, request_id, \
              CASE WHEN kept THEN ",
         );
         out.push_bind_param::<SqlUuid, _>(&self.executor)?;
         out.push_sql(" END, ");
         out.push_bind_param::<BigInt, _>(&FIRST_EPOCH)?;
-        out.push_sql(", last_sequence, ");
-        out.push_bind_param::<SmallInt, _>(&self.format)?;
         out.push_sql(
-            ", wake_at, total_steps, progress, error::jsonb, created_at, started_at, ended_at, ",
+            ", last_sequence, event_format, wake_at, total_steps, progress, error::jsonb, created_at, started_at, ended_at, \
+             parent_run_id, parent_path, parent_run_id IS NULL, forked_from, ",
         );
         out.push_sql(CHANGED_NOW);
         out.push_sql(

@@ -17,7 +17,7 @@ use super::changes::CHANGED_NOW;
 use super::lane::Lane;
 use super::{Error, Result};
 use crate::ids::{ExecutorId, RunId, RunKey};
-use crate::run::event::{FORMAT, Recorded};
+use crate::run::event::Recorded;
 use crate::run::state::{RunState, WaitReason};
 
 /// What a flush makes of one run's row.
@@ -160,6 +160,15 @@ impl<'a> EventColumns<'a> {
     }
 }
 
+/// The highest format among events.
+pub(super) fn format_of(events: &[Recorded]) -> i16 {
+    events
+        .iter()
+        .map(|event| event.event.format())
+        .max()
+        .unwrap_or(1)
+}
+
 #[derive(Default)]
 struct Statement<'a> {
     executor: Uuid,
@@ -180,14 +189,13 @@ struct Statement<'a> {
     answered_run: Vec<Uuid>,
     answered_id: Vec<i64>,
     events: EventColumns<'a>,
-    format: i16,
+    format: Vec<i16>,
 }
 
 impl<'a> Statement<'a> {
     fn new(executor: ExecutorId, moves: &'a [Move<'a>]) -> Self {
         let mut columns = Self {
             executor: executor.uuid(),
-            format: FORMAT,
             ..Self::default()
         };
         let mut sorted: Vec<&Move<'_>> = moves.iter().collect();
@@ -198,6 +206,7 @@ impl<'a> Statement<'a> {
             columns.namespace.push(one.key.namespace.as_str());
             columns.run_id.push(run);
             columns.epoch.push(one.epoch);
+            columns.format.push(format_of(one.events));
             columns.before.push(one.before());
             columns.after.push(one.after());
             columns.state.push(one.projection.state.as_str());
@@ -236,9 +245,8 @@ impl QueryFragment<Pg> for Statement<'_> {
         out.push_sql(CHANGED_NOW);
         out.push_sql(" END, ");
         out.push_sql("progress = b.progress, error = b.error::jsonb, started_at = b.started_at, ended_at = b.ended_at, ");
-        out.push_sql("executor_id = CASE WHEN b.kept THEN r.executor_id END, wake_at = b.wake_at, event_format = greatest(r.event_format, ");
-        out.push_bind_param::<SmallInt, _>(&self.format)?;
-        out.push_sql(") FROM unnest(");
+        out.push_sql("executor_id = CASE WHEN b.kept THEN r.executor_id END, wake_at = b.wake_at, event_format = greatest(r.event_format, b.format) ");
+        out.push_sql("FROM unnest(");
         out.push_bind_param::<Array<Text>, _>(&self.namespace)?;
         out.push_sql(", ");
         out.push_bind_param::<Array<SqlUuid>, _>(&self.run_id)?;
@@ -266,8 +274,10 @@ impl QueryFragment<Pg> for Statement<'_> {
         out.push_bind_param::<Array<Nullable<Timestamptz>>, _>(&self.wake_at)?;
         out.push_sql(", ");
         out.push_bind_param::<Array<Nullable<BigInt>>, _>(&self.folded)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<SmallInt>, _>(&self.format)?;
         out.push_sql(
-            ") AS b(namespace, run_id, epoch, before, after, state, wait_reason, progress, error, started_at, ended_at, kept, wake_at, folded) \
+            ") AS b(namespace, run_id, epoch, before, after, state, wait_reason, progress, error, started_at, ended_at, kept, wake_at, folded, format) \
              WHERE r.namespace = b.namespace AND r.run_id = b.run_id AND r.epoch = b.epoch AND r.last_sequence = b.before \
              AND r.ended_at IS NULL AND (b.folded IS NULL OR r.inbox_count = b.folded) AND r.executor_id = ",
         );

@@ -4,15 +4,17 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::runs::parse_state;
 use super::{Error, Result};
-use crate::ids::{ExecutorId, RunKey};
-use crate::run::state::RunState;
+use crate::ids::{ExecutorId, RunId, RunKey, StepPath};
+use crate::run::event::Failure;
+use crate::run::state::{Decision, Resolution, RunState};
 
-/// Something that a caller asks of a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Something that is asked of a run, or told to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Request {
     /// To be cancelled.
     Cancel {
@@ -21,12 +23,86 @@ pub enum Request {
         /// How long what is in flight may take to end.
         grace_ms: u64,
     },
+    /// To dispatch no further step.
+    Pause {
+        /// As the caller gave it; may be empty.
+        reason: String,
+    },
+    /// To go on after a pause.
+    Resume,
+    /// A signal.
+    Signal {
+        /// Its name.
+        name: String,
+        /// What it carries, small enough to lie beside an event.
+        payload: Value,
+    },
+    /// A decision that a step has asked for.
+    Approval(Decided),
+    /// A decision about a step that cannot go on by itself.
+    Resolve(Verdict),
+    /// The end of a child.
+    ChildEnded {
+        /// Which run.
+        run_id: RunId,
+        /// How it ended.
+        state: RunState,
+        /// What went wrong, if it could not even be started.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<Failure>,
+    },
+    /// There is a place among the open runs of its flow.
+    Admitted,
+}
+
+/// What somebody decided who was asked for approval.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decided {
+    /// The step that asks.
+    pub path: StepPath,
+    /// Its attempt.
+    pub attempt: u32,
+    /// Yes or no.
+    pub decision: Decision,
+    /// What was filled into the form; an object, small enough to lie beside an event.
+    pub values: Value,
+    /// As whoever decided gave it; may be empty.
+    pub comment: String,
+    /// Who decided, as the caller said.
+    pub decided_by: String,
+}
+
+/// What somebody decided about a step that cannot go on by itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The step.
+    pub path: StepPath,
+    /// Its attempt.
+    pub attempt: u32,
+    /// What is to become of it.
+    pub resolution: Resolution,
+    /// Its output, if it succeeded; small enough to lie beside an event.
+    #[serde(default)]
+    pub output: Value,
+    /// The port that it leaves by, if it succeeded; empty for the only one.
+    #[serde(default)]
+    pub port: String,
+    /// As whoever decided gave it; may be empty.
+    #[serde(default)]
+    pub comment: String,
 }
 
 impl Request {
-    fn kind(&self) -> &'static str {
+    pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Cancel { .. } => "CANCEL",
+            Self::Pause { .. } => "PAUSE",
+            Self::Resume => "RESUME",
+            Self::Signal { .. } => "SIGNAL",
+            Self::Approval(_) => "APPROVAL",
+            Self::Resolve(_) => "RESOLVE",
+            Self::ChildEnded { .. } => "CHILD_ENDED",
+            Self::Admitted => "ADMITTED",
         }
     }
 

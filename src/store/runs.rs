@@ -50,6 +50,14 @@ pub struct RunRow {
     pub progress: i32,
     /// What ended it, if it failed.
     pub error: Option<RunError>,
+    /// The run whose step waits for it, if it is a child.
+    pub parent: Option<RunId>,
+    /// The run that it was forked from, if it is a fork.
+    pub forked_from: Option<RunId>,
+    /// What it counts under for its flow's limit of open runs, if that has one.
+    pub concurrency_key: Option<String>,
+    /// Whether it may run by that limit.
+    pub admitted: bool,
     /// When it was accepted.
     pub created_at: DateTime<Utc>,
     /// When its first steps were dispatched.
@@ -90,6 +98,7 @@ type Columns = (
     ),
     (i64, i64, Option<DateTime<Utc>>, i32, i32, Option<Value>),
     (DateTime<Utc>, Option<DateTime<Utc>>, Option<DateTime<Utc>>),
+    (Option<Uuid>, Option<Uuid>, Option<String>, bool),
 );
 
 /// `SELECT` of the columns of [`RunRow`], with the flow's name where it still has one.
@@ -127,6 +136,12 @@ macro_rules! rows {
                     workflow_runs::created_at,
                     workflow_runs::started_at,
                     workflow_runs::ended_at,
+                ),
+                (
+                    workflow_runs::parent_run_id,
+                    workflow_runs::forked_from,
+                    workflow_runs::concurrency_key,
+                    workflow_runs::admitted,
                 ),
             ))
     };
@@ -318,7 +333,7 @@ pub(super) fn parse_state(text: &str) -> Result<RunState> {
     RunState::find(text).ok_or_else(|| Error::Corrupt(format!("unknown state of a run {text:?}")))
 }
 
-fn row((names, place, times): Columns) -> Result<RunRow> {
+fn row((names, place, times, relations): Columns) -> Result<RunRow> {
     let (
         run_id,
         flow_id,
@@ -361,6 +376,10 @@ fn row((names, place, times): Columns) -> Result<RunRow> {
         total_steps,
         progress,
         error,
+        parent: relations.0.map(RunId::new),
+        forked_from: relations.1.map(RunId::new),
+        concurrency_key: relations.2,
+        admitted: relations.3,
         created_at: times.0,
         started_at: times.1,
         ended_at: times.2,

@@ -1,5 +1,6 @@
 //! Events of a run, from the domain to the wire.
 
+use chrono::{DateTime, Utc};
 use prost::Message;
 use serde_json::Value;
 
@@ -9,13 +10,16 @@ use super::value::{self, struct_to_proto};
 use crate::flow::graph::Graph;
 use crate::ids::StepPath;
 use crate::proto::{
-    self, FailureHandling, Payload, PayloadRef, RunCancelledEvent, RunCancellingEvent, RunEvent,
-    RunFailedEvent, RunQueuedEvent, RunResumedEvent, RunStartedEvent, RunSucceededEvent,
-    RunWaitingEvent, StepCancelledEvent, StepFailedEvent, StepOutcomeUnknownEvent,
-    StepSkippedEvent, StepStartedEvent, StepSucceededEvent, StepWaitingEvent, payload, run_event,
+    self, ApprovalResolvedEvent, ChildEndedEvent, ChildStartedEvent, FailureHandling,
+    LoopStartedEvent, Payload, PayloadRef, RunAdmittedEvent, RunCancelledEvent, RunCancellingEvent,
+    RunEvent, RunFailedEvent, RunPausedEvent, RunQueuedEvent, RunReopenedEvent, RunResumedEvent,
+    RunStartedEvent, RunSucceededEvent, RunWaitingEvent, SignalReceivedEvent, StepCancelledEvent,
+    StepExpiredEvent, StepFailedEvent, StepOutcomeUnknownEvent, StepResolvedEvent,
+    StepRetryScheduledEvent, StepSkippedEvent, StepStartedEvent, StepSucceededEvent,
+    StepWaitingEvent, payload, run_event,
 };
-use crate::run::event::{Event, Failure, PayloadInfo, Recorded, RunError};
-use crate::run::state::{Handling, WaitReason};
+use crate::run::event::{Awaited, Event, Failure, PayloadInfo, Recorded, Reused, RunError};
+use crate::run::state::{Decision, Handling, Resolution, WaitReason};
 
 /// What the events of a run are read beside.
 #[derive(Clone, Copy, Debug)]
@@ -60,9 +64,22 @@ fn convert(recorded: &Recorded, setting: Setting<'_>, inline: bool) -> RunEvent 
         Event::RunStarted(_) => run_event::Event::RunStarted(RunStartedEvent {}),
         Event::RunWaiting(event) => run_event::Event::RunWaiting(RunWaitingEvent {
             reason: wait_reason(event.reason).into(),
-            wake_time: (event.reason == WaitReason::Delay).then(|| timestamp(event.until)),
+            wake_time: has_wake_time(event.reason).then(|| timestamp(event.until)),
         }),
-        Event::RunResumed(_) => run_event::Event::RunResumed(RunResumedEvent {}),
+        Event::RunResumed(event) => run_event::Event::RunResumed(RunResumedEvent {
+            reason: wait_reason(event.reason).into(),
+        }),
+        Event::RunPaused(event) => run_event::Event::RunPaused(RunPausedEvent {
+            reason: event.reason.clone(),
+        }),
+        Event::RunAdmitted(_) => run_event::Event::RunAdmitted(RunAdmittedEvent {}),
+        Event::RunReopened(event) => run_event::Event::RunReopened(RunReopenedEvent {
+            deadline: Some(timestamp(event.deadline)),
+        }),
+        Event::SignalReceived(event) => run_event::Event::SignalReceived(SignalReceivedEvent {
+            name: event.name.clone(),
+            payload: Some(payload(&event.payload)),
+        }),
         Event::RunCancelling(event) => run_event::Event::RunCancelling(RunCancellingEvent {
             reason: event.reason.clone(),
             grace_end_time: Some(timestamp(event.force_at)),
@@ -79,9 +96,44 @@ fn convert(recorded: &Recorded, setting: Setting<'_>, inline: bool) -> RunEvent 
         Event::StepStarted(event) => {
             run_event::Event::StepStarted(started(&event.path, setting.graph))
         }
-        Event::StepWaiting(event) => run_event::Event::StepWaiting(StepWaitingEvent {
-            reason: proto::WaitReason::Delay.into(),
-            wake_time: Some(timestamp(event.until)),
+        Event::StepWaiting(event) => {
+            run_event::Event::StepWaiting(step_waiting(&event.awaited, event.until))
+        }
+        Event::StepRetryScheduled(event) => {
+            run_event::Event::StepRetryScheduled(StepRetryScheduledEvent {
+                error: Some(step_error(&event.error, &event.path, event.attempt)),
+                retry_time: Some(timestamp(event.until)),
+                start_time: Some(timestamp(event.started_at)),
+                duration: Some(duration_between(event.started_at, recorded.at)),
+            })
+        }
+        Event::StepExpired(_) => run_event::Event::StepExpired(StepExpiredEvent {}),
+        Event::ApprovalResolved(event) => {
+            run_event::Event::ApprovalResolved(ApprovalResolvedEvent {
+                decision: decision(event.decision).into(),
+                decided_by: event.decided_by.clone(),
+                payload: Some(payload(&event.payload)),
+            })
+        }
+        Event::StepResolved(event) => run_event::Event::StepResolved(StepResolvedEvent {
+            resolution: resolution(event.resolution).into(),
+            comment: event.comment.clone(),
+        }),
+        Event::LoopStarted(event) => run_event::Event::LoopStarted(LoopStartedEvent {
+            items: number(event.count),
+            concurrency: number(event.concurrency),
+            truncated: event.truncated,
+            list: Some(payload(&event.items)),
+        }),
+        Event::ChildStarted(event) => run_event::Event::ChildStarted(ChildStartedEvent {
+            run_id: event.run_id.to_string(),
+            flow_id: event.flow_id.to_string(),
+            revision: event.revision,
+            input: Some(payload(&event.input)),
+        }),
+        Event::ChildEnded(event) => run_event::Event::ChildEnded(ChildEndedEvent {
+            run_id: event.run_id.to_string(),
+            state: super::run::run_state(event.state).into(),
         }),
         Event::StepSucceeded(event) => run_event::Event::StepSucceeded(StepSucceededEvent {
             ports: ports(&event.port),
@@ -90,12 +142,14 @@ fn convert(recorded: &Recorded, setting: Setting<'_>, inline: bool) -> RunEvent 
             duration: Some(duration_between(event.started_at, recorded.at)),
             details: details(&event.details),
             usage: None,
+            reused_from_run_id: reused_from(event.reused.as_ref()),
         }),
         Event::StepFailed(event) => run_event::Event::StepFailed(StepFailedEvent {
             error: Some(step_error(&event.error, &event.path, event.attempt)),
             handling: handling(event.handling).into(),
             start_time: Some(timestamp(event.started_at)),
             duration: Some(duration_between(event.started_at, recorded.at)),
+            output: event.output.as_ref().map(payload),
         }),
         Event::StepSkipped(_) => run_event::Event::StepSkipped(StepSkippedEvent {}),
         Event::StepCancelled(event) => run_event::Event::StepCancelled(StepCancelledEvent {
@@ -129,9 +183,7 @@ pub fn node_of(path: &str) -> &str {
 }
 
 fn started(path: &StepPath, graph: &Graph) -> StepStartedEvent {
-    let node = graph
-        .find(node_of(path.as_str()))
-        .map(|index| graph.node(index));
+    let node = graph.find_at(path.as_str());
     StepStartedEvent {
         applet: node.map(|node| node.kind.to_string()).unwrap_or_default(),
         effect: node
@@ -244,5 +296,60 @@ fn handling(handling: Handling) -> FailureHandling {
         Handling::DefaultOutput => FailureHandling::DefaultOutput,
         Handling::ContinueRun => FailureHandling::ContinueRun,
         Handling::FailItem => FailureHandling::FailItem,
+    }
+}
+
+/// Whether what is waited for comes by itself at a time.
+fn has_wake_time(reason: WaitReason) -> bool {
+    matches!(reason, WaitReason::Delay | WaitReason::Retry)
+}
+
+fn step_waiting(awaited: &Awaited, until: DateTime<Utc>) -> StepWaitingEvent {
+    let (reason, signal, title) = match awaited {
+        Awaited::Time => (WaitReason::Delay, "", ""),
+        Awaited::Retry => (WaitReason::Retry, "", ""),
+        Awaited::Signal { name, .. } => (WaitReason::Signal, name.as_str(), ""),
+        Awaited::Approval(asked) => (WaitReason::Approval, "", asked.title.as_str()),
+        Awaited::Child { .. } => (WaitReason::Child, "", ""),
+    };
+    StepWaitingEvent {
+        reason: wait_reason(reason).into(),
+        wake_time: goes_on_at(awaited, until).map(timestamp),
+        signal: signal.to_owned(),
+        approval_title: title.to_owned(),
+    }
+}
+
+/// When a wait ends by itself, if it does before the run's time is up.
+#[must_use]
+pub fn goes_on_at(awaited: &Awaited, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    match awaited {
+        Awaited::Time | Awaited::Retry => Some(until),
+        Awaited::Signal { expires, .. } => expires.then_some(until),
+        Awaited::Approval(asked) => asked.expires.then_some(until),
+        Awaited::Child { .. } => None,
+    }
+}
+
+/// The run that an output was taken from; empty if it was computed.
+#[must_use]
+pub fn reused_from(reused: Option<&Reused>) -> String {
+    reused.map_or_else(String::new, |reused| reused.run_id.to_string())
+}
+
+/// A decision on the wire.
+#[must_use]
+pub fn decision(decision: Decision) -> proto::ApprovalDecision {
+    match decision {
+        Decision::Approved => proto::ApprovalDecision::Approved,
+        Decision::Rejected => proto::ApprovalDecision::Rejected,
+    }
+}
+
+fn resolution(resolution: Resolution) -> proto::StepResolution {
+    match resolution {
+        Resolution::Succeeded => proto::StepResolution::Succeeded,
+        Resolution::Retry => proto::StepResolution::Retry,
+        Resolution::Failed => proto::StepResolution::Failed,
     }
 }

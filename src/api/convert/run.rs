@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::event::{details, number, ports, reference, run_error, step_error, wait_reason};
+use super::event::{
+    details, goes_on_at, number, ports, reference, reused_from, run_error, step_error, wait_reason,
+};
 use super::time::{duration_between, timestamp};
 use crate::engine::View;
-use crate::flow::graph::NodeIndex;
 use crate::ids::StepPath;
 use crate::proto;
 use crate::run::Run;
+use crate::run::scope::StepKey;
 use crate::run::state::{RunState, StepState, WaitReason};
 use crate::run::step::{Attempt, Step};
 use crate::store::runs::RunRow;
@@ -29,7 +31,7 @@ pub fn basic(row: &RunRow) -> proto::Run {
     let reason = row
         .wait_reason
         .map_or(proto::WaitReason::Unspecified, wait_reason);
-    let waits_for_time = row.wait_reason == Some(WaitReason::Delay);
+    let waits_for_time = matches!(row.wait_reason, Some(WaitReason::Delay | WaitReason::Retry));
     proto::Run {
         run_id: row.run_id.to_string(),
         flow_id: row
@@ -49,6 +51,10 @@ pub fn basic(row: &RunRow) -> proto::Run {
         create_time: Some(timestamp(row.created_at)),
         start_time: row.started_at.map(timestamp),
         end_time: row.ended_at.map(timestamp),
+        parent_run_id: row.parent.map_or_else(String::new, |run| run.to_string()),
+        forked_from: row
+            .forked_from
+            .map_or_else(String::new, |run| run.to_string()),
         ..proto::Run::default()
     }
 }
@@ -62,7 +68,11 @@ pub fn full(view: &View) -> (proto::Run, Vec<proto::Step>) {
         .nodes()
         .filter_map(|(index, node)| {
             Some((
-                run.step(index).output.as_ref()?.sequence,
+                run.top_step(index)
+                    .output
+                    .as_ref()
+                    .filter(|_| run.top_step(index).gave_output())?
+                    .sequence,
                 node.id.to_string(),
             ))
         })
@@ -77,23 +87,27 @@ pub fn full(view: &View) -> (proto::Run, Vec<proto::Step>) {
         completed_node_ids: completed.into_iter().map(|(_, node)| node).collect(),
         ..basic(&view.row)
     };
-    let steps = run.steps().map(|(index, _)| step(run, index)).collect();
+    let steps = run.steps().map(|(index, _)| step(run, StepKey::top(index)));
+    let steps = steps.collect();
     (message, steps)
 }
 
 /// One step.
 #[must_use]
-pub fn step(run: &Run, index: NodeIndex) -> proto::Step {
-    let node = run.graph().node(index);
-    let step = run.step(index);
-    let path = run.path(index);
+pub fn step(run: &Run, key: StepKey) -> proto::Step {
+    let node = run.graph_of(key.scope).node(key.node);
+    let step = run.step(key);
+    let path = run.path(key);
     let (start, end) = (step.started_at(), step.ended_at());
     let shown = step.attempts.len().saturating_sub(ATTEMPTS);
     let last_error = step
         .attempts
         .last()
         .and_then(|attempt| attempt.error.as_ref());
-    let waits = step.state == StepState::Waiting;
+    let wait = step
+        .wait
+        .as_ref()
+        .filter(|_| step.state == StepState::Waiting);
     proto::Step {
         step_path: path.to_string(),
         node_id: node.id.to_string(),
@@ -109,13 +123,14 @@ pub fn step(run: &Run, index: NodeIndex) -> proto::Step {
         duration: start
             .zip(end)
             .map(|(start, end)| duration_between(start, end)),
-        wait_reason: if waits {
-            proto::WaitReason::Delay
-        } else {
-            proto::WaitReason::Unspecified
-        }
-        .into(),
-        wake_time: step.until.map(timestamp),
+        wait_reason: wait
+            .map_or(proto::WaitReason::Unspecified, |wait| {
+                wait_reason(wait.reason())
+            })
+            .into(),
+        wake_time: wait
+            .and_then(|wait| goes_on_at(&wait.what, wait.until))
+            .map(timestamp),
         ports: step
             .output
             .as_ref()
@@ -128,6 +143,16 @@ pub fn step(run: &Run, index: NodeIndex) -> proto::Step {
         error: last_error.map(|error| step_error(error, &path, step.attempt())),
         details: details(&step.details),
         usage: None,
+        r#loop: run.turns(key).map(|turns| proto::LoopProgress {
+            items: number(turns.count),
+            started: number(turns.begun),
+            succeeded: number(turns.succeeded),
+            failed: number(turns.failed),
+        }),
+        child_run_id: step
+            .child
+            .map_or_else(String::new, |child| child.to_string()),
+        reused_from_run_id: reused_from(step.reused.as_ref()),
     }
 }
 

@@ -9,12 +9,15 @@ use crate::api::convert::event::{Setting, Show, event};
 use crate::api::convert::{MOST_BYTES, run, time};
 use crate::api::status::Result;
 use crate::api::{page, runs};
+use crate::flow::graph::NodeIndex;
 use crate::flow::validate;
-use crate::ids::{FlowId, Namespace, RunId};
+use crate::ids::{FlowId, Namespace, RunId, StepPath};
 use crate::proto::{
     ListRunEventsRequest, ListRunEventsResponse, ListRunsRequest, ListRunsResponse,
     ListStepsRequest, ListStepsResponse, RunEvent,
 };
+use crate::run::Run;
+use crate::run::scope::{ScopeId, StepKey};
 use crate::run::state::{RunState, StepState};
 use crate::store::events::{self, Payloads};
 use crate::store::runs::Filter;
@@ -134,29 +137,25 @@ impl Api {
         let token = std::mem::take(&mut request.page_token);
         request.page_size = 0;
         let cursor = checks.take(page::cursor("ListSteps", &request, &token));
-        let from: usize = checks
+        let from: u64 = checks
             .take(cursor.map(|cursor| page::parse(&cursor)).transpose())
             .unwrap_or(0);
         let run_id = checks.run_id(&request.run_id);
         let states = step_states(&request.states, &mut checks);
         checks.finish()?;
-        let view = self.engine.view(&runs::run_key(namespace, run_id)).await?;
-        if !request.parent_path.is_empty() {
-            // No run of this version has a step with steps inside.
-            return Ok(ListStepsResponse::default());
-        }
-        let wanted = view
-            .run
-            .steps()
-            .filter(|(index, step)| index.at() >= from && run::is_wanted(&view.run, step, &states))
-            .map(|(index, _)| index);
-        let indexes: Vec<_> = wanted.take(size + 1).collect();
-        let (steps, more) = cut(
-            indexes.iter().map(|index| run::step(&view.run, *index)),
-            size,
-        );
-        let next_page_token = match indexes.get(steps.len()).filter(|_| more) {
-            Some(next) => page::token("ListSteps", &request, &next.at().to_string()),
+        let key = runs::run_key(namespace, run_id);
+        let run = if request.parent_path.is_empty() {
+            self.engine.view(&key).await?.run
+        } else {
+            self.engine.view_with_items(&key).await?.run
+        };
+        let inside = steps_inside(&run, &request.parent_path);
+        let wanted =
+            inside.filter(|(at, key)| *at >= from && run::is_wanted(&run, run.step(*key), &states));
+        let found: Vec<(u64, StepKey)> = wanted.take(size + 1).collect();
+        let (steps, more) = cut(found.iter().map(|(_, key)| run::step(&run, *key)), size);
+        let next_page_token = match found.get(steps.len()).filter(|_| more) {
+            Some((next, _)) => page::token("ListSteps", &request, &next.to_string()),
             None => String::new(),
         };
         Ok(ListStepsResponse {
@@ -164,6 +163,50 @@ impl Api {
             next_page_token,
         })
     }
+}
+
+/// The steps directly inside a path, each with its place, which does not change while the run goes on: those of the
+/// run itself, of all items of a loop (`loop`), or of one of them (`loop[3]`). None if there is no such path.
+fn steps_inside<'a>(run: &'a Run, path: &str) -> Box<dyn Iterator<Item = (u64, StepKey)> + 'a> {
+    let of_scope = |scope: ScopeId, item: u32| {
+        let steps = run.scope(scope).graph().len() as u64;
+        (0..)
+            .map(NodeIndex)
+            .take(run.scope(scope).graph().len())
+            .map(move |node| {
+                (
+                    u64::from(item) * steps + u64::from(node.0),
+                    StepKey { scope, node },
+                )
+            })
+    };
+    if path.is_empty() {
+        return Box::new(of_scope(ScopeId::TOP, 0));
+    }
+    let (of, item) = match path
+        .strip_suffix(']')
+        .and_then(|path| path.rsplit_once('['))
+    {
+        Some((of, item)) => match item.parse::<u32>() {
+            Ok(item) => (of, Some(item)),
+            Err(_) => return Box::new(std::iter::empty()),
+        },
+        None => (path, None),
+    };
+    let Some(of) = run.find(&StepPath::new(of)) else {
+        return Box::new(std::iter::empty());
+    };
+    let mut scopes: Vec<(u32, ScopeId)> = run
+        .items_of(of)
+        .map(|(scope, _, at)| (at, scope))
+        .filter(|(at, _)| item.is_none_or(|item| item == *at))
+        .collect();
+    scopes.sort_unstable();
+    Box::new(
+        scopes
+            .into_iter()
+            .flat_map(move |(item, scope)| of_scope(scope, item)),
+    )
 }
 
 /// How many events are read at once: with payloads they may be large.

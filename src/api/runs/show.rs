@@ -166,7 +166,8 @@ fn places(view: &View) -> Vec<Place> {
         });
     }
     for (index, node) in run.graph().nodes() {
-        if let Some(output) = &run.step(index).output {
+        let step = run.top_step(index);
+        if let Some(output) = step.output.as_ref().filter(|_| step.gave_result()) {
             let slot = Slot::Result(node.id.to_string());
             places.push(Place {
                 slot,

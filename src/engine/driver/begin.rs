@@ -1,6 +1,6 @@
 //! How a driver comes to its run: it is born here, or taken over.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::DateTime;
@@ -9,12 +9,12 @@ use tokio::task::JoinSet;
 
 use super::{Driver, Letters, Message};
 use crate::engine::Parts;
-use crate::engine::payloads::Encoded;
+use crate::engine::attempt::Placed;
 use crate::engine::plan::Plan;
 use crate::ids::RunKey;
 use crate::journal::{Birth, Born};
 use crate::run::Run;
-use crate::run::event::{PayloadInfo, RunQueued};
+use crate::run::event::RunQueued;
 use crate::store::births::FIRST_EPOCH;
 use crate::store::{self, events, inbox, runs};
 
@@ -23,18 +23,17 @@ pub fn born(
     parts: Arc<Parts>,
     plan: Arc<Plan>,
     birth: Birth,
-    input: (Encoded, PayloadInfo),
+    (queued, input): (RunQueued, Placed),
     reply: oneshot::Sender<Born>,
     mailbox: mpsc::Receiver<Message>,
 ) -> Driver {
     let run = Run::new(Arc::clone(&plan.graph));
     let mut driver = Driver::new(parts, birth.key.clone(), FIRST_EPOCH, plan, run, mailbox);
+    driver.priority = birth.priority;
     driver.birth = Some(birth);
     driver.birth_reply = Some(reply);
-    let (encoded, info) = input;
-    let text = info.chunks.is_none().then(|| encoded.text.clone());
-    driver.input = Some(encoded);
-    driver.record(RunQueued { input: info }, text);
+    driver.record(queued, input.beside());
+    driver.input = Some(input.encoded);
     driver
 }
 
@@ -102,6 +101,8 @@ pub async fn adopt(
     };
     let mut driver = Driver::new(parts, key.clone(), row.epoch, plan, run, mailbox);
     driver.committed = row.last_sequence;
+    driver.priority = row.priority;
+    driver.ensure_children();
     for letter in &letters {
         driver.fold(letter);
     }
@@ -126,19 +127,26 @@ impl Driver {
             run,
             pending: Vec::new(),
             pending_since: None,
+            told_to_end: HashSet::new(),
             handed: None,
             flush: None,
             committed: 0,
             birth: None,
             birth_reply: None,
             outputs: HashMap::new(),
+            items: HashMap::new(),
             input: None,
             attempts: JoinSet::new(),
             flying: HashMap::new(),
+            held: Vec::new(),
             gated: Vec::new(),
             slot_request: None,
             spare_slot: None,
             finish: None,
+            orders: Vec::new(),
+            unborn: Arc::default(),
+            idle_since: None,
+            priority: 0,
             before_end: None,
             letters: Letters::default(),
             mailbox,

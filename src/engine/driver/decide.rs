@@ -1,23 +1,22 @@
 //! What the run wants done: journaled, started, stopped.
 
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
 use serde_json::Map;
-use tokio_util::sync::CancellationToken;
 
-use super::{Driver, Flying, Message, SHORT_WAIT};
-use crate::applet::{Effect, References};
-use crate::engine::attempt::{Assignment, Source, fly};
-use crate::flow::graph::NodeIndex;
-use crate::ids::NodeId;
+use super::{Driver, SHORT_WAIT};
+use crate::applet::{self, Effect};
+use crate::engine::attempt::{Assignment, Task, fly};
 use crate::run::Command;
 use crate::run::event::{
-    Failure, RunCancelled, RunFailed, RunResumed, RunStarted, RunWaiting, StepCancelled,
+    Failure, RunCancelled, RunFailed, RunResumed, RunStarted, RunWaiting, StepExpired,
     StepOutcomeUnknown, StepSkipped, StepStarted,
 };
-use crate::run::state::{StepState, StopCause};
+use crate::run::scope::StepKey;
+use crate::run::state::WaitReason;
+use crate::run::step::{INTERRUPTED, Woken};
 
 impl Driver {
     /// Does all that can be done now, until only something from outside helps.
@@ -29,6 +28,10 @@ impl Driver {
             let mut changed = false;
             for command in commands {
                 changed |= self.execute(command, now);
+                if self.before_end.is_some() {
+                    // What else there is to do may look different once that event stands.
+                    break;
+                }
             }
             if !changed {
                 break;
@@ -41,86 +44,123 @@ impl Driver {
     /// Does one thing; says whether the run has changed.
     fn execute(&mut self, command: Command, now: DateTime<Utc>) -> bool {
         match command {
-            Command::Start => {
-                let longest = self.parts.settings.max_run_time;
-                let bound = self
-                    .plan
-                    .policy()
-                    .run_timeout
-                    .map_or(longest, |timeout| timeout.min(longest));
-                let bound = TimeDelta::from_std(bound).unwrap_or(TimeDelta::days(30));
-                self.record(
-                    RunStarted {
-                        deadline: now + bound,
-                    },
-                    None,
-                );
-            }
+            Command::Start => self.start(now),
             Command::Resume(reason) => {
                 self.record(RunResumed { reason }, None);
             }
-            Command::Skip(node) => {
-                self.record(
-                    StepSkipped {
-                        path: self.run.path(node),
-                    },
-                    None,
-                );
+            Command::Skip(key) => {
+                let path = self.run.path(key);
+                self.record(StepSkipped { path }, None);
             }
             Command::Attempt {
-                node,
+                key,
                 number,
                 waited,
-            } => return self.attempt(node, number, waited),
-            Command::Park(node) => {
-                let error = Failure {
-                    reason: "INTERRUPTED".to_owned(),
-                    message: "the process ended during the attempt, and the step may not be repeated by itself"
-                        .to_owned(),
-                    details: Map::new(),
-                };
-                let step = self.run.step(node);
-                let started_at = step
-                    .attempts
-                    .last()
-                    .map_or(now, |attempt| attempt.started_at);
-                let (path, attempt) = (self.run.path(node), step.attempt());
-                self.record(
-                    StepOutcomeUnknown {
-                        path,
-                        attempt,
-                        started_at,
-                        error,
-                    },
-                    None,
-                );
+            } => return self.attempt(key, number, waited),
+            Command::Expire(key) => {
+                let (path, attempt) = (self.run.path(key), self.run.step(key).attempt());
+                self.record_end(StepExpired { path, attempt }, None);
             }
+            Command::Collect(key) => {
+                let collection = self.collection(key);
+                self.fly_beside(key, Task::Collect(collection));
+            }
+            Command::FailLoop(key, error) => {
+                let path = error.path.as_ref().map(ToString::to_string);
+                let message = format!("an item failed: {}", error.failure.message);
+                let error = applet::Error::permanent("ITEM_FAILED", message)
+                    .with_detail("code", error.failure.reason)
+                    .with_detail("step_path", path)
+                    .with_detail("attempt", error.attempt)
+                    .with_detail("details", error.failure.details);
+                self.failed(key, error);
+            }
+            Command::Condemn(key) => self.fail_by_decision(key),
+            Command::Park(key) => self.park(key, now),
             Command::Stop(cause) => return self.stop(cause),
-            Command::Abandon(node, cause) => self.abandon(node, cause),
+            Command::StopStep(key) => return self.stop_step(key),
+            Command::Abandon(key, cause) => self.abandon(key, cause),
             Command::Succeed => self.finish(),
             Command::Fail(error) => self.record_end(RunFailed { error }, None),
             Command::Cancel => {
                 let reason = self.run.cancel_reason().to_owned();
                 self.record_end(RunCancelled { reason }, None);
             }
-            Command::Wait { reason, until } => {
-                let short = TimeDelta::from_std(SHORT_WAIT).unwrap_or_default();
-                if until - now <= short || self.draining {
-                    return false;
-                }
-                self.record_end(RunWaiting { reason, until }, None);
-            }
+            Command::Wait { reason, until } => return self.rest(reason, until, now),
         }
         true
     }
 
+    fn start(&mut self, now: DateTime<Utc>) {
+        let deadline = now + self.time_to_run();
+        let parents = self.run.parent().map(|parent| parent.deadline);
+        let deadline = parents.map_or(deadline, |parents| deadline.min(parents));
+        self.record(RunStarted { deadline }, None);
+    }
+
+    /// How long the run may take from its start.
+    fn time_to_run(&self) -> TimeDelta {
+        let longest = self.parts.settings.max_run_time;
+        let bound = self.plan.policy().run_timeout;
+        let bound = bound.map_or(longest, |timeout| timeout.min(longest));
+        TimeDelta::from_std(bound).unwrap_or(TimeDelta::days(30))
+    }
+
+    /// Leaves memory, unless it is not worth it; says whether the run has changed.
+    fn rest(&mut self, reason: WaitReason, until: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+        let short = TimeDelta::from_std(SHORT_WAIT).unwrap_or_default();
+        if until - now <= short || self.draining {
+            return false;
+        }
+        if self.unborn.load(Ordering::Relaxed) > 0 {
+            self.idle_since = Some(tokio::time::Instant::now());
+            return false;
+        }
+        if reason == WaitReason::Child {
+            // Most children are done soon, and tell their parent here and now.
+            let since = *self
+                .idle_since
+                .get_or_insert_with(tokio::time::Instant::now);
+            if since.elapsed() < SHORT_WAIT {
+                return false;
+            }
+        }
+        self.record_end(RunWaiting { reason, until }, None);
+        true
+    }
+
+    fn park(&mut self, key: StepKey, now: DateTime<Utc>) {
+        let error = Failure {
+            reason: INTERRUPTED.to_owned(),
+            message:
+                "the process ended during the attempt, and the step may not be repeated by itself"
+                    .to_owned(),
+            details: Map::new(),
+        };
+        let step = self.run.step(key);
+        let last = step.attempts.last();
+        let started_at = last.map_or(now, |attempt| attempt.started_at);
+        let (path, attempt) = (self.run.path(key), step.attempt());
+        self.record(
+            StepOutcomeUnknown {
+                path,
+                attempt,
+                started_at,
+                error,
+            },
+            None,
+        );
+    }
+
     /// Starts an attempt, or has it wait for its slot or for the journal; says whether the run has changed.
-    fn attempt(&mut self, node: NodeIndex, number: u32, waited: bool) -> bool {
+    fn attempt(&mut self, key: StepKey, number: u32, waited: bool) -> bool {
         if self.draining || self.flying.len() >= self.plan.parallel_steps() {
             return false;
         }
-        if self.run.graph().node(node).effect == Effect::Pure {
-            let assignment = self.assign(node, number, waited, None);
+        let woken = waited.then(|| self.run.woken(key).cloned().unwrap_or(Woken::Time));
+        let is_child = matches!(woken, Some(Woken::Child { .. }));
+        if self.run.graph_of(key.scope).node(key.node).effect == Effect::Pure || is_child {
+            let assignment = self.assign(key, number, Task::Run(woken), None);
             self.launch(assignment);
             return true;
         }
@@ -138,120 +178,39 @@ impl Driver {
         } else {
             self.record(
                 StepStarted {
-                    path: self.run.path(node),
+                    path: self.run.path(key),
                     attempt: number,
                 },
                 None,
             )
         };
-        let assignment = self.assign(node, number, waited, Some(slot));
+        let assignment = self.assign(key, number, Task::Run(woken), Some(slot));
         self.gated.push((gate, assignment));
         self.release_gated();
         true
     }
 
-    /// All that an attempt needs; from now on it counts as in flight.
-    fn assign(
-        &mut self,
-        node: NodeIndex,
-        number: u32,
-        waited: bool,
-        slot: Option<crate::engine::pool::Slot>,
-    ) -> Assignment {
-        let stop = CancellationToken::new();
-        let effect = self.run.graph().node(node).effect;
-        let flying = Flying {
-            number,
-            pure: effect == Effect::Pure,
-            stop: stop.clone(),
-            abort: None,
-        };
-        self.flying.insert(node, flying);
-        self.run.launched(node);
-        let delivered = self.run.delivered(node);
-        let results = match &self.plan.node(node).prepared {
-            Ok(prepared) => self.referenced(prepared.references()),
-            Err(_) => Vec::new(),
-        };
-        let started_at = match self.run.step(node).attempts.last() {
-            Some(attempt) if attempt.number == number => attempt.started_at,
-            _ => self.now(),
-        };
-        Assignment {
-            key: self.key.clone(),
-            epoch: self.epoch,
-            plan: Arc::clone(&self.plan),
-            node,
-            path: self.run.path(node),
-            number,
-            waited,
-            started_at,
-            input: self.run_input(),
-            delivered: self.sources(delivered),
-            results: self.sources(results),
-            cancelled: stop,
-            slot,
-        }
-    }
-
-    /// Nodes that succeeded among those that a step's templates read.
-    fn referenced(&self, references: &References) -> Vec<NodeIndex> {
-        let succeeded = |node: &NodeIndex| self.run.step(*node).state == StepState::Succeeded;
-        match references {
-            References::Nodes(ids) => ids
-                .iter()
-                .filter_map(|id| self.run.graph().find(id.as_str()))
-                .filter(succeeded)
-                .collect(),
-            References::All => self
-                .run
-                .graph()
-                .nodes()
-                .map(|(index, _)| index)
-                .filter(succeeded)
-                .collect(),
-        }
-    }
-
-    fn sources(&self, nodes: Vec<NodeIndex>) -> Vec<(NodeId, Source)> {
-        nodes
-            .into_iter()
-            .filter_map(|node| {
-                Some((
-                    self.run.graph().node(node).id.clone(),
-                    self.output_of(node)?,
-                ))
-            })
-            .collect()
-    }
-
-    /// Where a step's output is; `None` if it has none.
-    pub(super) fn output_of(&self, node: NodeIndex) -> Option<Source> {
-        if let Some(encoded) = self.outputs.get(&node) {
-            return Some(Source::Ready(Arc::clone(&encoded.value)));
-        }
-        let output = self.run.step(node).output.as_ref()?;
-        Some(Source::Stored(output.sequence, output.info.clone()))
-    }
-
-    fn run_input(&self) -> Source {
-        match (&self.input, self.run.input()) {
-            (Some(encoded), _) => Source::Ready(Arc::clone(&encoded.value)),
-            (None, Some(info)) => Source::Stored(1, info.clone()),
-            (None, None) => unreachable!("a run begins with its input"),
-        }
+    /// Does work for a step that is none of its applet's: it needs no place and no durable start.
+    pub(super) fn fly_beside(&mut self, key: StepKey, task: Task) {
+        let number = self.run.step(key).attempt().max(1);
+        let assignment = self.assign(key, number, task, None);
+        self.launch(assignment);
     }
 
     /// Lets an attempt begin. What it can do without waiting is done here and now.
-    fn launch(&mut self, assignment: Assignment) {
-        let node = assignment.node;
-        let mut flight = Box::pin(fly(Arc::clone(&self.parts), assignment));
+    pub(super) fn launch(&mut self, assignment: Assignment) {
+        let step = assignment.step;
+        let mut flight = Box::pin(fly(std::sync::Arc::clone(&self.parts), assignment));
         if let Some(landed) = (&mut flight).now_or_never() {
-            self.landed(landed);
+            if self.before_end.is_some() {
+                self.held.push(landed);
+            } else {
+                self.landed(landed);
+            }
             return;
         }
         let abort = self.attempts.spawn(flight);
-        if let Some(flying) = self.flying.get_mut(&node) {
+        if let Some(flying) = self.flying.get_mut(&step) {
             flying.abort = Some(abort);
         }
     }
@@ -273,88 +232,6 @@ impl Driver {
         self.gated = gated;
         for (_, assignment) in free {
             self.launch(assignment);
-        }
-    }
-
-    /// Tells all attempts to end; those that have not begun will not. Says whether the run has changed.
-    fn stop(&mut self, cause: StopCause) -> bool {
-        if self.stopping.replace(cause).is_some() {
-            return false;
-        }
-        self.slot_request = None;
-        for (_, assignment) in std::mem::take(&mut self.gated) {
-            self.flying.remove(&assignment.node);
-            self.run.landed(assignment.node);
-            self.cut(assignment.node, assignment.number, cause, false);
-        }
-        for flying in self.flying.values() {
-            flying.stop.cancel();
-        }
-        true
-    }
-
-    /// Journals that a step is cut off, and drops its attempt if it has one here.
-    fn abandon(&mut self, node: NodeIndex, cause: StopCause) {
-        let flying = self.flying.remove(&node);
-        self.run.landed(node);
-        let number = flying
-            .as_ref()
-            .map_or_else(|| self.run.step(node).attempt(), |flying| flying.number);
-        if let Some(abort) = flying.and_then(|flying| flying.abort) {
-            abort.abort();
-        }
-        // One whose start was not durable yet has not begun, and must not.
-        let waiting = self.gated.len();
-        self.gated.retain(|(_, assignment)| assignment.node != node);
-        let had_begun = self.gated.len() == waiting;
-        let outcome_unknown = had_begun && self.run.cut_leaves_doubt(node);
-        self.cut(node, number, cause, outcome_unknown);
-    }
-
-    pub(super) fn cut(
-        &mut self,
-        node: NodeIndex,
-        attempt: u32,
-        cause: StopCause,
-        outcome_unknown: bool,
-    ) {
-        let path = self.run.path(node);
-        let last = self.run.step(node).attempts.last();
-        let started_at = last
-            .filter(|last| last.number == attempt)
-            .map(|last| last.started_at);
-        self.record(
-            StepCancelled {
-                path,
-                attempt,
-                started_at,
-                cause,
-                outcome_unknown,
-            },
-            None,
-        );
-    }
-
-    /// Starts nothing more. What may be repeated is dropped; what may not is waited for.
-    pub(super) fn drain(&mut self) {
-        self.draining = true;
-        self.slot_request = None;
-        let repeatable: Vec<NodeIndex> = self
-            .flying
-            .keys()
-            .copied()
-            .filter(|&node| self.run.graph().node(node).effect != Effect::AtMostOnce)
-            .collect();
-        for node in repeatable {
-            if let Some(abort) = self.flying.remove(&node).and_then(|flying| flying.abort) {
-                abort.abort();
-            }
-            self.gated.retain(|(_, assignment)| assignment.node != node);
-            self.run.landed(node);
-        }
-        self.mailbox.close();
-        while let Ok(Message::Letter(_)) = self.mailbox.try_recv() {
-            // It stays in the inbox, for the next owner.
         }
     }
 }

@@ -6,12 +6,13 @@ use futures_util::FutureExt;
 use serde_json::Value;
 
 use super::Driver;
-use super::land::failure;
+use super::fail::failure;
 use crate::applet;
 use crate::engine::attempt::{Source, load, persist};
 use crate::engine::payloads::Encoded;
 use crate::ids::NodeId;
 use crate::run::event::{ChunkKey, PayloadInfo, RunError, RunFailed, RunSucceeded};
+use crate::run::scope::StepKey;
 
 /// The run's output as its last event holds it, or why it cannot be made.
 pub(super) type Finished = Result<(PayloadInfo, Option<Arc<str>>), applet::Error>;
@@ -23,8 +24,8 @@ impl Driver {
         let keyed = self.run.graph().ends().len() > 1;
         if let ([end], false) = (&*ends, keyed) {
             // The end's output is the run's: what is known of it serves again.
-            if let (Some(encoded), Some(output)) =
-                (self.outputs.get(end), &self.run.step(*end).output)
+            if let Some(output) = &self.run.top_step(*end).output
+                && let Some(encoded) = self.outputs.get(&output.sequence)
             {
                 let text = output.info.chunks.is_none().then(|| encoded.text.clone());
                 return self.finished(Ok((output.info.clone(), text)));
@@ -32,7 +33,10 @@ impl Driver {
         }
         let sources: Vec<(NodeId, Source)> = ends
             .iter()
-            .filter_map(|&end| Some((self.run.graph().node(end).id.clone(), self.output_of(end)?)))
+            .filter_map(|&end| {
+                let source = self.output_of(StepKey::top(end))?;
+                Some((self.run.graph().node(end).id.clone(), source))
+            })
             .collect();
         let parts = Arc::clone(&self.parts);
         let key = self.key.clone();

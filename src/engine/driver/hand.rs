@@ -84,6 +84,7 @@ impl Driver {
             Flushed::Moved(Verdict::LetterCame) => {
                 self.take_back(&handed);
                 self.read_letters().await;
+                self.land_held();
                 None
             }
             Flushed::Moved(Verdict::Fenced) => {
@@ -107,23 +108,26 @@ impl Driver {
                             .keep(self.key.run_id, recorded.sequence, encoded.value);
                     }
                 }
-                Event::StepSucceeded(event) => {
-                    let node = self.run.graph().find(event.path.as_str());
-                    if let Some(encoded) = node.and_then(|node| self.outputs.remove(&node)) {
+                _ => {
+                    if let Some(encoded) = self.outputs.remove(&recorded.sequence) {
                         self.parts
                             .payloads
                             .keep(self.key.run_id, recorded.sequence, encoded.value);
                     }
                 }
-                _ => {}
             }
         }
+        self.give_orders();
         if self.before_end.is_some() && self.pending.is_empty() {
-            return Some(if self.run.state().is_final() {
-                Exit::Ended
-            } else {
-                Exit::Parked
-            });
+            if self.run.state().is_final() {
+                return Some(Exit::Ended);
+            }
+            if self.run.waits_until().is_some() {
+                return Some(Exit::Parked);
+            }
+            // A wait of a step has ended, and the run goes on.
+            self.before_end = None;
+            self.land_held();
         }
         self.release_gated();
         None
@@ -138,6 +142,13 @@ impl Driver {
         self.pending = handed.events[..kept].to_vec();
         self.pending_since = (kept > 0).then(tokio::time::Instant::now);
         self.letters.answered.clone_from(&handed.answered);
+    }
+
+    /// Takes in what ended while an event was being written that a letter might have forestalled.
+    fn land_held(&mut self) {
+        for landed in std::mem::take(&mut self.held) {
+            self.landed(landed);
+        }
     }
 
     /// Folds all letters that are there, asking until the database answers.
@@ -169,16 +180,15 @@ pub(super) fn projection(run: &Run) -> Projection {
     let state = run.state();
     let error = (state == RunState::Failed).then(|| run.error()).flatten();
     let error = error.and_then(|error| serde_json::to_string(error).ok());
-    let owner = match state {
-        RunState::Succeeded | RunState::Failed | RunState::Cancelled => Owner::Ended,
-        RunState::Waiting => run.waits_until().map_or(Owner::Kept, Owner::Parked),
-        RunState::Queued | RunState::Running | RunState::Paused | RunState::Cancelling => {
-            Owner::Kept
-        }
+    let owner = match run.waits_until() {
+        _ if state.is_final() => Owner::Ended,
+        Some(until) => Owner::Parked(until),
+        None => Owner::Kept,
     };
     Projection {
         state,
-        wait_reason: run.wait_reason(),
+        // Of a paused run its state says what it waits for.
+        wait_reason: run.wait_reason().filter(|_| state == RunState::Waiting),
         progress: run.progress(),
         error,
         started_at: run.started_at(),

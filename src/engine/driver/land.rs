@@ -1,159 +1,220 @@
-//! What came of an attempt, and what callers ask: made into events.
-
-use chrono::TimeDelta;
-use serde_json::Map;
+//! What came of an attempt: made into events.
 
 use super::Driver;
-use crate::applet::{self, Certainty, Effect};
-use crate::engine::attempt::{End, Landed};
-use crate::run::STOP_GRACE;
+use crate::applet::{self, Awaited as Asks};
+use crate::engine::attempt::{End, Landed, Placed};
+use crate::engine::children::{Order, Start, Unborn};
+use crate::ids::{FlowId, FlowKey, RunKey};
 use crate::run::event::{
-    Failure, RunCancelling, StepFailed, StepOutcomeUnknown, StepSucceeded, StepWaiting,
+    Asked, Awaited, ChildStarted, LoopStarted, Parent, StepSucceeded, StepWaiting,
 };
-use crate::run::state::{Handling, RunState, StopCause};
-use crate::store::inbox::{Letter, Request};
+use crate::run::scope::StepKey;
+use crate::run::state::StopCause;
 
 impl Driver {
     /// Takes in an attempt that has come to its end.
     pub(super) fn landed(&mut self, landed: Landed) {
         let Landed {
-            node,
+            step: key,
             number,
             started_at,
             end,
         } = landed;
         let known = self
             .flying
-            .get(&node)
+            .get(&key)
             .is_some_and(|flying| flying.number == number);
         if !known {
             // It was given up before it ended: its step has been decided without it.
             return;
         }
-        self.flying.remove(&node);
-        self.run.landed(node);
-        let path = self.run.path(node);
+        self.flying.remove(&key);
+        self.run.landed(key);
+        self.told_to_end.remove(&key);
+        let step = self.run.find_step(key);
+        if step.is_none_or(|step| step.state.is_final()) || self.run.scope(key.scope).is_closed() {
+            // Its item has come to its end meanwhile.
+            return;
+        }
+        let path = self.run.path(key);
         match end {
             End::Output {
-                encoded,
-                info,
+                output,
                 port,
                 details,
             } => {
-                let payload = info.chunks.is_none().then(|| encoded.text.clone());
                 let event = StepSucceeded {
                     path,
                     attempt: number,
                     started_at,
                     port,
-                    output: info,
+                    output: output.info.clone(),
                     details,
+                    reused: None,
                 };
-                self.record(event, payload);
-                self.outputs.insert(node, encoded);
+                self.items.remove(&key);
+                let sequence = self.record(event, output.beside());
+                self.outputs.insert(sequence, output.encoded);
             }
-            End::WaitUntil(until) => {
-                self.record(
-                    StepWaiting {
-                        path,
-                        attempt: number,
-                        started_at,
-                        until,
-                    },
-                    None,
-                );
+            End::Wait(wait) => self.step_waits(key, number, started_at, wait),
+            End::Call {
+                flow_id,
+                flow_key,
+                revision,
+                input,
+            } => self.call(
+                key,
+                number,
+                started_at,
+                (flow_id, flow_key, revision),
+                input,
+            ),
+            End::Loop(items, placed) => {
+                let list = std::sync::Arc::clone(&placed.encoded.value);
+                let count = list.as_array().map_or(0, Vec::len);
+                let event = LoopStarted {
+                    path,
+                    attempt: number,
+                    started_at,
+                    items: placed.info.clone(),
+                    count: u32::try_from(count).unwrap_or(u32::MAX),
+                    concurrency: items.concurrency,
+                    on_item_error: items.on_item_error,
+                    truncated: items.truncated,
+                };
+                self.record(event, placed.beside());
+                self.items.insert(key, list);
             }
             End::Cancelled { outcome_unknown } => {
-                let cause = self.stopping.unwrap_or(StopCause::RunCancelled);
-                self.cut(node, number, cause, outcome_unknown);
-            }
-            End::Failed(error) => {
-                let at_most_once = self.run.graph().node(node).effect == Effect::AtMostOnce;
-                if at_most_once && error.certainty == Certainty::Unknown {
-                    self.record(
-                        StepOutcomeUnknown {
-                            path,
-                            attempt: number,
-                            started_at,
-                            error: failure(error),
-                        },
-                        None,
-                    );
+                let cause = self.stopping.unwrap_or(if self.run.is_stopped(key.scope) {
+                    StopCause::ItemFailed
                 } else {
-                    let force_at = self.now() + STOP_GRACE;
-                    let handling = Handling::FailRun;
-                    let error = failure(error);
-                    self.record(
-                        StepFailed {
-                            path,
-                            attempt: number,
-                            started_at,
-                            error,
-                            handling,
-                            force_at,
-                        },
-                        None,
-                    );
-                }
+                    StopCause::RunCancelled
+                });
+                self.cut(key, number, cause, outcome_unknown);
+            }
+            End::Failed(error) => self.attempt_failed(key, number, started_at, error),
+            End::PassedOn(error, handling, output) => {
+                self.fail_for_good(key, number, started_at, error, handling, Some(output));
             }
         }
     }
 
-    /// Makes an event of what a caller asks; the next flush deletes the letter.
-    pub(super) fn fold(&mut self, letter: &Letter) {
-        if !self.letters.seen.insert(letter.id) {
-            return;
+    fn step_waits(
+        &mut self,
+        key: StepKey,
+        attempt: u32,
+        started_at: chrono::DateTime<chrono::Utc>,
+        wait: applet::Wait,
+    ) {
+        let path = self.run.path(key);
+        let far = self.run.deadline().unwrap_or(crate::run::FAR);
+        let (awaited, taken) = match wait.awaited {
+            Asks::Time => (Awaited::Time, None),
+            Asks::Signal(name) => {
+                let taken = self.run.find_kept_signal(&name);
+                let expires = wait.until.is_some();
+                (Awaited::Signal { name, expires }, taken)
+            }
+            Asks::Approval(request) => {
+                let asked = Asked {
+                    title: request.title,
+                    description: request.description,
+                    form_schema: request.form_schema,
+                    default_decision: request.default_decision,
+                    expires: wait.until.is_some(),
+                };
+                (Awaited::Approval(Box::new(asked)), None)
+            }
+        };
+        self.record(
+            StepWaiting {
+                path,
+                attempt,
+                started_at,
+                until: wait.until.unwrap_or(far),
+                awaited,
+                taken,
+            },
+            None,
+        );
+    }
+
+    /// Journals that a child starts, and starts it once that is durable.
+    fn call(
+        &mut self,
+        key: StepKey,
+        attempt: u32,
+        started_at: chrono::DateTime<chrono::Utc>,
+        (flow_id, flow_key, revision): (FlowId, FlowKey, i32),
+        input: Placed,
+    ) {
+        let run_id = self.parts.clock.run_id(self.now());
+        let sequence = self.record(
+            ChildStarted {
+                path: self.run.path(key),
+                attempt,
+                started_at,
+                run_id,
+                flow_id,
+                flow_key: flow_key.0,
+                revision,
+                input: input.info.clone(),
+                until: self.run.deadline().unwrap_or(crate::run::FAR),
+            },
+            input.beside(),
+        );
+        self.outputs.insert(sequence, input.encoded);
+        let child = RunKey {
+            namespace: self.key.namespace.clone(),
+            run_id,
+        };
+        let order = self.start_of(child, sequence, key);
+        self.orders.push((sequence, order));
+    }
+
+    fn start_of(&self, child: RunKey, at: i64, step: StepKey) -> Order {
+        Order::Start(Box::new(Start {
+            child,
+            at,
+            priority: self.priority,
+            parent: self.as_parent(step),
+            unborn: Unborn::count(&self.unborn),
+        }))
+    }
+
+    fn as_parent(&self, key: StepKey) -> Parent {
+        Parent {
+            run_id: self.key.run_id,
+            path: self.run.path(key),
+            depth: self.run.parent().map_or(0, |parent| parent.depth) + 1,
+            deadline: self.run.deadline().unwrap_or(crate::run::FAR),
         }
-        self.letters.folded += 1;
-        self.letters.answered.push(letter.id);
-        match &letter.request {
-            Request::Cancel { reason, grace_ms } => {
-                let state = self.run.state();
-                if state == RunState::Cancelling || state.is_final() {
-                    return;
-                }
-                let grace =
-                    TimeDelta::milliseconds(i64::try_from(*grace_ms).unwrap_or(i64::MAX / 2));
-                let force_at = self.now() + grace;
-                self.finish = None;
-                // What a failure stopped goes on being stopped, now for this cause.
-                self.stopping = None;
-                self.record(
-                    RunCancelling {
-                        reason: reason.clone(),
-                        force_at,
-                    },
-                    None,
-                );
+    }
+
+    /// Makes sure that the children that the run waits for exist: an owner before may have ended between the event and
+    /// the start.
+    pub(super) fn ensure_children(&self) {
+        for (key, wait) in self.run.waiting() {
+            if let Awaited::Child { run_id } = wait.what {
+                let child = RunKey {
+                    namespace: self.key.namespace.clone(),
+                    run_id,
+                };
+                self.parts.order(self.start_of(child, wait.since, key));
             }
         }
     }
-}
 
-/// What the history keeps of an error: bounded, and as Postgres can store it.
-pub(super) fn failure(error: applet::Error) -> Failure {
-    let mut details = serde_json::Value::Object(error.details);
-    let kept = crate::value::settle_output(&mut details, MAX_DETAILS_BYTES).is_ok();
-    let details = match details {
-        serde_json::Value::Object(details) if kept => details,
-        _ => Map::new(),
-    };
-    Failure {
-        reason: error.reason.to_owned(),
-        message: storable(&error.message),
-        details,
+    /// Gives those orders whose event is durable.
+    pub(super) fn give_orders(&mut self) {
+        let committed = self.committed;
+        for (at, order) in std::mem::take(&mut self.orders) {
+            if at <= committed {
+                self.parts.order(order);
+            } else {
+                self.orders.push((at, order));
+            }
+        }
     }
-}
-
-/// The most bytes of what a failure tells beside its message.
-const MAX_DETAILS_BYTES: u64 = 64 * 1024;
-
-/// A message as it can be stored: without U+0000, and of a bounded length.
-fn storable(message: &str) -> String {
-    const MOST: usize = 4_096;
-    message
-        .chars()
-        .filter(|&character| character != '\0')
-        .take(MOST)
-        .collect()
 }

@@ -1,0 +1,278 @@
+//! What a run has done beyond itself: children are started and cancelled, parents are told of an end.
+//!
+//! All of it is idempotent and can be repeated by any process: a child's id stands in its parent's journal before it is
+//! started, and a child's row says whether its parent knows. What a process that died left undone is found by the next
+//! owner of the parent, or by the tick.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+use tracing::{debug, warn};
+
+use super::driver::Message;
+use super::start::Newborn;
+use super::{Engine, Error};
+use crate::ids::{FlowKey, RunKey};
+use crate::journal::Born;
+use crate::run::event::{ChildStarted, Event, Failure, Parent};
+use crate::run::state::RunState;
+use crate::store::inbox::{self, Letter, Request};
+use crate::store::{self, children, events, runs};
+
+/// Something to be done for a run beyond it.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Start a child, if it is not there yet.
+    Start(Box<Start>),
+    /// Cancel a child, for nobody waits for it any more.
+    Cancel(RunKey),
+    /// Tell the parent of this child that it has ended.
+    Tell(RunKey),
+}
+
+/// A child that is to be started.
+#[derive(Debug)]
+pub(super) struct Start {
+    /// The child.
+    pub(super) child: RunKey,
+    /// The parent's event that says so, which holds the input.
+    pub(super) at: i64,
+    /// Inherited from the parent.
+    pub(super) priority: i32,
+    /// The step that waits.
+    pub(super) parent: Parent,
+    /// Counts it until it is there.
+    #[expect(dead_code, reason = "held until the order is fulfilled")]
+    pub(super) unborn: Unborn,
+}
+
+/// Counts a child that was ordered, until it is there or cannot be.
+#[derive(Debug)]
+pub(super) struct Unborn(Arc<AtomicU32>);
+
+impl Unborn {
+    /// One more.
+    pub(super) fn count(counter: &Arc<AtomicU32>) -> Self {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(counter))
+    }
+}
+
+impl Drop for Unborn {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How many orders are worked on at once.
+const AT_ONCE: usize = 32;
+/// How many children that were left over are dealt with by one sweep.
+const SWEPT: i64 = 500;
+/// How long a child that is cancelled with its parent may take to end.
+const GRACE_MS: u64 = 10_000;
+
+impl Engine {
+    /// Does what drivers order, each in a task of its own.
+    pub(super) fn keep_children(&self, mut orders: mpsc::UnboundedReceiver<Order>) {
+        let engine = self.clone();
+        let at_once = Arc::new(Semaphore::new(AT_ONCE));
+        let working = async move {
+            while let Some(order) = orders.recv().await {
+                let Ok(place) = Arc::clone(&at_once).acquire_owned().await else {
+                    return;
+                };
+                let worker = engine.clone();
+                let task = async move {
+                    worker.fulfil(order).await;
+                    drop(place);
+                };
+                let ending = engine.inner.abandon.clone();
+                engine
+                    .inner
+                    .loops
+                    .spawn(ending.run_until_cancelled_owned(task));
+            }
+        };
+        let ending = self.inner.abandon.clone();
+        self.inner
+            .loops
+            .spawn(ending.run_until_cancelled_owned(working));
+    }
+
+    /// Does what was ordered, however often the database has to be asked.
+    async fn fulfil(&self, order: Order) {
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let done = match &order {
+                Order::Start(start) => self.start_child(start).await,
+                Order::Cancel(child) => self.cancel_child(child).await,
+                Order::Tell(child) => self.tell_parent(child).await,
+            };
+            let Err(error) = done else {
+                return;
+            };
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "a child or its parent has to wait"
+            );
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+    }
+
+    async fn start_child(&self, start: &Start) -> Result<(), Error> {
+        let child = &start.child;
+        let parent = RunKey {
+            namespace: child.namespace.clone(),
+            run_id: start.parent.run_id,
+        };
+        let mut conn = self.store().conn().await?;
+        if let Some(row) = runs::find(&mut conn, child).await? {
+            drop(conn);
+            return if row.state.is_final() {
+                self.tell_parent(child).await
+            } else {
+                Ok(())
+            };
+        }
+        let event = events::find(&mut conn, &parent, start.at).await?;
+        drop(conn);
+        let Some(Event::ChildStarted(event)) = event.map(|found| found.event) else {
+            debug!(run.id = %parent, "the run that wanted a child is gone");
+            return Ok(());
+        };
+        match self.bear_child(start, &parent, &event).await {
+            Ok(Born::Yes) => Ok(()),
+            Ok(Born::Before(_) | Born::Reused(_)) => {
+                unreachable!("a child has no request id that could be taken")
+            }
+            Ok(Born::Rejected(why)) => {
+                // Another owner of the parent may have started it at the same moment.
+                if self.find_row(child).await?.is_some() {
+                    return Ok(());
+                }
+                self.give_up_child(child, &parent, why).await
+            }
+            Err(Error::Store(store::Error::Corrupt(why))) => {
+                self.give_up_child(child, &parent, why).await
+            }
+            // The next owner of the parent starts it.
+            Err(Error::Draining) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn bear_child(
+        &self,
+        start: &Start,
+        parent: &RunKey,
+        event: &ChildStarted,
+    ) -> Result<Born, Error> {
+        let parts = &self.inner.parts;
+        let namespace = &start.child.namespace;
+        let flow_key = FlowKey(event.flow_key);
+        let plan = parts.plans.get(namespace, flow_key, event.revision).await?;
+        let input = parts.payloads.value(parent, start.at, &event.input).await?;
+        let newborn = Newborn {
+            key: start.child.clone(),
+            created_at: parts.clock.now(),
+            labels: std::collections::BTreeMap::new(),
+            priority: start.priority,
+            request: None,
+            input,
+            parent: Some(start.parent.clone()),
+            origin: None,
+        };
+        self.bring_forth(plan, newborn).await
+    }
+
+    async fn find_row(&self, key: &RunKey) -> Result<Option<runs::RunRow>, Error> {
+        let mut conn = self.store().conn().await?;
+        Ok(runs::find(&mut conn, key).await?)
+    }
+
+    /// Tells a parent that its child cannot be.
+    async fn give_up_child(
+        &self,
+        child: &RunKey,
+        parent: &RunKey,
+        message: String,
+    ) -> Result<(), Error> {
+        let error = Failure {
+            reason: "CHILD_NOT_STARTED".to_owned(),
+            message,
+            details: serde_json::Map::new(),
+        };
+        let request = Request::ChildEnded {
+            run_id: child.run_id,
+            state: RunState::Failed,
+            error: Some(error),
+        };
+        let mut conn = self.store().conn().await?;
+        let posted = inbox::post(&mut conn, parent, &request).await?;
+        drop(conn);
+        if let Some(id) = posted.and_then(|posted| posted.letter) {
+            self.deliver(Letter {
+                key: parent.clone(),
+                id,
+                request,
+            });
+        }
+        Ok(())
+    }
+
+    async fn cancel_child(&self, child: &RunKey) -> Result<(), Error> {
+        let request = Request::Cancel {
+            reason: "its parent has no use for it any more".to_owned(),
+            grace_ms: GRACE_MS,
+        };
+        let mut conn = self.store().conn().await?;
+        let posted = inbox::post(&mut conn, child, &request).await?;
+        drop(conn);
+        if let Some(id) = posted.and_then(|posted| posted.letter) {
+            self.deliver(Letter {
+                key: child.clone(),
+                id,
+                request,
+            });
+        }
+        Ok(())
+    }
+
+    async fn tell_parent(&self, child: &RunKey) -> Result<(), Error> {
+        let mut conn = self.store().conn().await?;
+        let letter = children::tell(&mut conn, child).await?;
+        drop(conn);
+        if let Some(letter) = letter {
+            self.deliver(letter);
+        }
+        Ok(())
+    }
+
+    /// Brings a letter that was posted to the run's driver if that is here; else the tick of its owner does.
+    pub(super) fn deliver(&self, letter: Letter) {
+        let mailbox = self.open().get(&letter.key).cloned();
+        match mailbox {
+            // Where it does not get through, the tick brings it.
+            Some(mailbox) => drop(mailbox.try_send(Message::Letter(letter))),
+            None => self.inner.tick_soon.notify_one(),
+        }
+    }
+
+    /// Deals with what processes left undone that have died.
+    pub(super) async fn sweep_children(
+        &self,
+        conn: &mut diesel_async::AsyncPgConnection,
+    ) -> store::Result<()> {
+        let (untold, orphaned) = children::left_over(conn, SWEPT).await?;
+        for child in untold {
+            self.inner.parts.order(Order::Tell(child));
+        }
+        for child in orphaned {
+            self.inner.parts.order(Order::Cancel(child));
+        }
+        Ok(())
+    }
+}
