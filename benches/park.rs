@@ -36,7 +36,9 @@ fn main() -> Result<()> {
 async fn park(runs: usize) -> Result<()> {
     let data = tempfile::tempdir()?;
     let mut service = Service::start(data.path()).await?;
-    service.save("approval", &[("title", text("Go on?"))]).await?;
+    service
+        .save("approval", &[("title", text("Go on?"))])
+        .await?;
     service
         .save("delay", &[("until", text("{{ input }}"))])
         .await?;
@@ -49,7 +51,10 @@ async fn park(runs: usize) -> Result<()> {
     service.all_wait().await?;
     let spent = begun.elapsed();
     let after = service.resident_kib()?;
-    println!("runs parked              {runs}, at {:.0} a second", rate(runs, spent));
+    println!(
+        "runs parked              {runs}, at {:.0} a second",
+        rate(runs, spent)
+    );
     println!("memory before            {:.1} MiB", mib(before));
     println!(
         "memory with them         {:.1} MiB, {:+.1} MiB",
@@ -65,7 +70,10 @@ async fn park(runs: usize) -> Result<()> {
         "start after a kill       {:.2} s until a run is accepted, private Postgres included",
         begun.elapsed().as_secs_f64()
     );
-    println!("memory after the start   {:.1} MiB", mib(service.resident_kib()?));
+    println!(
+        "memory after the start   {:.1} MiB",
+        mib(service.resident_kib()?)
+    );
 
     let mut lags = service.lags().await?;
     lags.sort_unstable();
@@ -102,7 +110,9 @@ impl Service {
             let line = lines.next_line().await?.ok_or("the service has ended")?;
             let said: serde_json::Value = serde_json::from_str(&line)?;
             if said["fields"]["message"] == "serving" || said["message"] == "serving" {
-                let address = said["fields"]["address"].as_str().or(said["address"].as_str());
+                let address = said["fields"]["address"]
+                    .as_str()
+                    .or(said["address"].as_str());
                 break address.ok_or("it does not say where it serves")?.to_owned();
             }
         };
@@ -175,7 +185,14 @@ impl Service {
                 page_size: 1,
                 ..ListRunsRequest::default()
             };
-            if self.runs.list_runs(request).await?.into_inner().runs.is_empty() {
+            if self
+                .runs
+                .list_runs(request)
+                .await?
+                .into_inner()
+                .runs
+                .is_empty()
+            {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -188,7 +205,8 @@ impl Service {
         let first = chrono::Utc::now() + chrono::TimeDelta::seconds(15);
         for number in 0..WOKEN {
             let mut runs = self.runs.clone();
-            let until = first + chrono::TimeDelta::seconds(20) * i32::try_from(number)? / i32::try_from(WOKEN)?;
+            let until = first
+                + chrono::TimeDelta::seconds(20) * i32::try_from(number)? / i32::try_from(WOKEN)?;
             waits.spawn(async move {
                 let request = StartRunRequest {
                     flow_id: "delay".to_owned(),
@@ -202,7 +220,9 @@ impl Service {
                     ..WaitRunRequest::default()
                 };
                 let run = runs.wait_run(request).await?.into_inner().run;
-                let end = run.and_then(|run| run.end_time).ok_or("the run has not ended")?;
+                let end = run
+                    .and_then(|run| run.end_time)
+                    .ok_or("the run has not ended")?;
                 Result::Ok(millis(end) - until.timestamp_millis())
             });
         }
