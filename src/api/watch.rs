@@ -227,7 +227,8 @@ impl Watch {
             let message = Message::Event(event(recorded, setting, show));
             self.send_at(recorded.sequence, message).await?;
             self.cursor.advance(recorded.sequence);
-            if recorded.event.is_final() {
+            // A run that had failed may have been opened again since.
+            if recorded.event.is_final() && recorded.sequence >= self.row.last_sequence {
                 return Ok(true);
             }
         }
