@@ -13,6 +13,7 @@ mod bad_input;
 mod cancel;
 mod command_line;
 mod conformance;
+mod control;
 mod crash;
 mod flows;
 mod idle;
