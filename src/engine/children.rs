@@ -144,7 +144,8 @@ impl Engine {
             return Ok(());
         };
         match self.bear_child(start, &parent, &event).await {
-            Ok(Born::Yes) => Ok(()),
+            // Where the process drains, the next owner of the parent starts it.
+            Ok(Born::Yes) | Err(Error::Draining) => Ok(()),
             Ok(Born::Before(_) | Born::Reused(_)) => {
                 unreachable!("a child has no request id that could be taken")
             }
@@ -158,8 +159,6 @@ impl Engine {
             Err(Error::Store(store::Error::Corrupt(why))) => {
                 self.give_up_child(child, &parent, why).await
             }
-            // The next owner of the parent starts it.
-            Err(Error::Draining) => Ok(()),
             Err(error) => Err(error),
         }
     }

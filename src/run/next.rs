@@ -244,7 +244,8 @@ impl Run {
     fn ends_at_once(&self, key: StepKey) -> bool {
         let has_child = self.find_step(key).and_then(|step| step.wait.as_ref());
         let has_child = has_child.is_some_and(|wait| matches!(wait.what, Awaited::Child { .. }));
-        !self.in_flight.contains(&key) && !(has_child && self.history.waiting.contains_key(&key))
+        let waits_for_child = has_child && self.history.waiting.contains_key(&key);
+        !(waits_for_child || self.in_flight.contains(&key))
     }
 
     /// Open steps of items that have failed, or of loops that have.
