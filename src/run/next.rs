@@ -90,6 +90,7 @@ impl Run {
             .history
             .unreachable
             .iter()
+            .filter(|key| self.failing_around(key.scope).is_none())
             .map(|&key| Command::Skip(key))
             .collect();
         commands.extend(self.cuts(now));
@@ -103,6 +104,36 @@ impl Run {
             commands.insert(0, Command::Resume(reason));
         }
         commands
+    }
+
+    /// Whether a command is still to be obeyed once others have been that were given with it: what came of those may
+    /// have failed the item or the run that it is about.
+    #[must_use]
+    pub fn still_wants(&self, command: &Command) -> bool {
+        let is_open = |key: StepKey| {
+            let step = self.find_step(key);
+            step.is_some_and(|step| !step.state.is_final())
+        };
+        let goes_on = |key: StepKey| {
+            is_open(key) && !self.scope(key.scope).is_closed() && !self.is_stopped(key.scope)
+        };
+        match *command {
+            Command::Skip(key)
+            | Command::Attempt { key, .. }
+            | Command::Expire(key)
+            | Command::Collect(key)
+            | Command::FailLoop(key, _)
+            | Command::Condemn(key)
+            | Command::Park(key) => goes_on(key),
+            Command::StopStep(key) | Command::Abandon(key, _) => is_open(key),
+            Command::Start
+            | Command::Resume(_)
+            | Command::Stop(_)
+            | Command::Succeed
+            | Command::Fail(_)
+            | Command::Cancel
+            | Command::Wait { .. } => true,
+        }
     }
 
     /// Waits for somebody's word and nothing else.
@@ -212,8 +243,8 @@ impl Run {
         if ending {
             commands.push(Command::Stop(cause));
         } else if commands.is_empty() {
-            // Loops last: their items are gone.
-            let loops = self.history.looping.iter();
+            // Loops last, inner ones first: their items are gone.
+            let loops = self.history.looping.iter().rev();
             commands.extend(loops.map(|&key| Command::Abandon(key, cause)));
         }
         if commands.is_empty() {

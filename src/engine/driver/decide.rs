@@ -27,6 +27,11 @@ impl Driver {
             let commands = self.run.next(now);
             let mut changed = false;
             for command in commands {
+                if !self.run.still_wants(&command) {
+                    // What came of those before it has failed its item or the run.
+                    changed = true;
+                    continue;
+                }
                 changed |= self.execute(command, now);
                 if self.before_end.is_some() {
                     // What else there is to do may look different once that event stands.

@@ -20,8 +20,8 @@ use crate::run::{Command, History, Mismatch, Run};
 pub(super) struct Story {
     pub run: Run,
     pub journal: Vec<Recorded>,
-    /// What the run looked like after each event.
-    pub histories: Vec<History>,
+    /// What the run looked like after each event, if that is kept.
+    pub histories: Option<Vec<History>>,
     pub now: DateTime<Utc>,
 }
 
@@ -46,17 +46,26 @@ pub(super) fn failure(reason: &str) -> Failure {
 impl Story {
     /// A run that is queued.
     pub fn queued(graph: Arc<Graph>) -> Self {
+        Self::born(graph, false)
+    }
+
+    /// A run that is queued and may not start before it is admitted.
+    pub fn blocked(graph: Arc<Graph>) -> Self {
+        Self::born(graph, true)
+    }
+
+    fn born(graph: Arc<Graph>, blocked: bool) -> Self {
         let mut story = Self {
             run: Run::new(graph),
             journal: Vec::new(),
-            histories: Vec::new(),
+            histories: None,
             now: DateTime::UNIX_EPOCH + TimeDelta::days(20_000),
         };
         story.record(RunQueued {
             input: payload(),
             parent: None,
             origin: None,
-            blocked: false,
+            blocked,
         });
         story
     }
@@ -84,15 +93,28 @@ impl Story {
         };
         self.run.apply(&recorded)?;
         self.journal.push(recorded);
-        self.histories.push(self.run.history().clone());
+        if let Some(histories) = &mut self.histories {
+            histories.push(self.run.history().clone());
+        }
         Ok(self.run.last_sequence())
     }
 
     /// Forgets all but what is durable: the first `kept` events.
     pub fn crash(&mut self, kept: usize) {
         self.journal.truncate(kept);
-        self.histories.truncate(kept);
+        if let Some(histories) = &mut self.histories {
+            histories.truncate(kept);
+        }
         self.run = Run::fold(Arc::clone(self.run.graph()), &self.journal).unwrap();
+    }
+
+    /// Takes back the last event, before which the run was this.
+    pub fn take_back(&mut self, before: Run) {
+        self.run = before;
+        self.journal.pop();
+        if let Some(histories) = &mut self.histories {
+            histories.pop();
+        }
     }
 
     /// Lets time pass.
