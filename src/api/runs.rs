@@ -1,5 +1,6 @@
 //! `RunService`: decodes, calls the engine or the store, encodes.
 
+mod fork;
 mod lists;
 mod payload;
 mod show;
@@ -22,9 +23,10 @@ use crate::ids::{Namespace, RunId, RunKey};
 use crate::proto::run_service_server::RunService;
 use crate::proto::{
     CancelRunRequest, CancelRunResponse, DeleteRunRequest, DeleteRunResponse, ExecuteRunRequest,
-    GetRunRequest, GetRunResponse, ListRunEventsRequest, ListRunEventsResponse, ListRunsRequest,
-    ListRunsResponse, ListStepsRequest, ListStepsResponse, ReadPayloadRequest, RunStarted,
-    StartRunRequest, StartRunResponse, WaitRunRequest, WaitRunResponse, WatchRunRequest,
+    ForkRunRequest, ForkRunResponse, GetRunRequest, GetRunResponse, ListRunEventsRequest,
+    ListRunEventsResponse, ListRunsRequest, ListRunsResponse, ListStepsRequest, ListStepsResponse,
+    ReadPayloadRequest, RunStarted, StartRunRequest, StartRunResponse, WaitRunRequest,
+    WaitRunResponse, WatchRunRequest,
 };
 use crate::store::deletion::{self, Deleted};
 use crate::store::runs::RunRow;
@@ -347,6 +349,16 @@ impl RunService for Api {
     ) -> Result<Response<CancelRunResponse>, Status> {
         Ok(Response::new(
             self.cancel(self.namespace(&request), request.into_inner())
+                .await?,
+        ))
+    }
+
+    async fn fork_run(
+        &self,
+        request: Request<ForkRunRequest>,
+    ) -> Result<Response<ForkRunResponse>, Status> {
+        Ok(Response::new(
+            self.fork(self.namespace(&request), request.into_inner())
                 .await?,
         ))
     }

@@ -3,6 +3,7 @@
 //! Every decision is a field of an event: `apply` interprets what it reads and decides nothing again, so that a newer
 //! binary with a mended rule does not change a run in flight. What an older binary could not read raises [`FORMAT`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -11,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::state::{Decision, Handling, OnItemError, Resolution, RunState, StopCause, WaitReason};
 use crate::ids::{FlowId, NodeId, RunId, StepPath};
+use crate::value::canonical;
 
 /// The highest event format that this binary writes and reads. A run's row carries the highest one in its history, and
 /// executors claim only what they can read.
@@ -146,12 +148,44 @@ pub struct Parent {
 pub struct Origin {
     /// Which run.
     pub run_id: RunId,
+    /// Its last event when it was forked: what has happened to it since is not looked at.
+    pub sequence: i64,
     /// Nodes that run in any case.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub from_nodes: Vec<NodeId>,
     /// Outputs that are given in place of running their nodes.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub output_overrides: Map<String, Value>,
+    /// The ports that they leave by, where their nodes have several.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub output_ports: BTreeMap<NodeId, String>,
+}
+
+/// An output that a fork's author gives in place of running its node.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// The output.
+    pub value: &'a Value,
+    /// The port that it leaves by; empty for the node's only one.
+    pub port: &'a str,
+}
+
+impl Given<'_> {
+    /// SHA-256 of its JSON text, as [`PayloadInfo::sha256`] has it.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        canonical::hex(&canonical::digest(self.value.to_string().as_bytes()))
+    }
+}
+
+impl Origin {
+    /// The output that is given in place of running a node, if one is.
+    #[must_use]
+    pub fn find_given(&self, node: &NodeId) -> Option<Given<'_>> {
+        let value = self.output_overrides.get(node.as_str())?;
+        let port = self.output_ports.get(node).map_or("", String::as_str);
+        Some(Given { value, port })
+    }
 }
 
 /// Where an output was taken from that was not computed again.

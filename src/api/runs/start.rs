@@ -46,15 +46,7 @@ impl Api {
             );
             checks.add("priority", "NOT_YET_SUPPORTED", description);
         }
-        let printable = request
-            .request_id
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() || byte == b' ');
-        if !printable || request.request_id.len() > REQUEST_ID_LENGTH {
-            let description =
-                format!("is not at most {REQUEST_ID_LENGTH} printable ASCII characters");
-            checks.add("request_id", "INVALID_ID", description);
-        }
+        check_request_id(&request.request_id, &mut checks);
         let labels: BTreeMap<String, String> = request.labels;
         checks.extend(validate::run_labels(&labels));
         let input = checks.take(
@@ -64,7 +56,7 @@ impl Api {
                 .transpose(),
         );
         if let Some(input) = &input {
-            checks.extend(self.problems(input));
+            checks.extend(self.problems(input, "input"));
         }
         checks.finish()?;
         let request_id = Some(request.request_id)
@@ -92,16 +84,28 @@ impl Api {
         })
     }
 
-    fn problems(&self, input: &Value) -> Vec<Violation> {
-        let problems = check_all(input, self.settings.max_input_bytes, MOST_VIOLATIONS);
+    /// What is wrong with a value that a run is given in a field of the request.
+    pub(super) fn problems(&self, value: &Value, field: &str) -> Vec<Violation> {
+        let problems = check_all(value, self.settings.max_input_bytes, MOST_VIOLATIONS);
         problems
             .into_iter()
             .map(|problem| Violation {
-                field: inside("input", problem.path()),
+                field: inside(field, problem.path()),
                 reason: problem.reason(),
                 description: problem.to_string(),
             })
             .collect()
+    }
+}
+
+/// Notes what is wrong with a client's name for its request.
+pub(super) fn check_request_id(request_id: &str, checks: &mut Checks) {
+    let printable = request_id
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    if !printable || request_id.len() > REQUEST_ID_LENGTH {
+        let description = format!("is not at most {REQUEST_ID_LENGTH} printable ASCII characters");
+        checks.add("request_id", "INVALID_ID", description);
     }
 }
 
