@@ -15,6 +15,7 @@ mod command_line;
 mod conformance;
 mod crash;
 mod flows;
+mod fork;
 mod idle;
 mod journal;
 mod migrations;
