@@ -1,5 +1,7 @@
 //! What each event changes. Nothing is decided here: decisions are fields of the events.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use super::Run;
@@ -55,7 +57,7 @@ impl Run {
             Event::RunQueued(event) => {
                 self.history.input = Some(event.input.clone());
                 self.history.parent.clone_from(&event.parent);
-                self.history.origin.clone_from(&event.origin);
+                self.history.origin = event.origin.clone().map(Arc::new);
                 self.history.blocked = event.blocked;
             }
             Event::RunAdmitted(_) => {

@@ -16,6 +16,7 @@ mod conformance;
 mod control;
 mod crash;
 mod flows;
+mod fork;
 mod idle;
 mod journal;
 mod migrations;
