@@ -6,6 +6,7 @@
 pub mod approval;
 mod attempt;
 mod cancel;
+pub(crate) mod changes;
 mod children;
 mod clock;
 pub mod control;
@@ -32,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+use self::changes::Changes;
 use self::children::Order;
 use self::clock::Clock;
 use self::driver::Message;
@@ -116,6 +118,7 @@ pub struct Engine {
 struct Inner {
     parts: Arc<Parts>,
     hub: Hub,
+    changes: Changes,
     registry: Registry,
     /// The mailbox of each run that is in memory.
     open: Mutex<HashMap<RunKey, mpsc::Sender<Message>>>,
@@ -271,6 +274,7 @@ impl Engine {
             inner: Arc::new(Inner {
                 parts: Arc::new(parts),
                 hub,
+                changes: Changes::default(),
                 registry,
                 open: Mutex::default(),
                 drivers: TaskTracker::new(),
@@ -285,6 +289,7 @@ impl Engine {
         engine.keep_lease(renewals);
         engine.keep_ticking();
         engine.keep_children(to_be_done);
+        engine.keep_telling_changes();
         info!(executor.id = %executor, "the executor is at work");
         Ok(engine)
     }

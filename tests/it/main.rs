@@ -26,3 +26,4 @@ mod semantics;
 mod service;
 mod support;
 mod watch;
+mod watch_runs;

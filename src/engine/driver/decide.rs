@@ -1,5 +1,7 @@
 //! What the run wants done: journaled, started, stopped.
 
+use std::sync::atomic::Ordering;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
 use serde_json::Map;
@@ -109,6 +111,10 @@ impl Driver {
                 self.record(RunResumed { reason }, None);
                 return true;
             }
+            return false;
+        }
+        if self.unborn.load(Ordering::Relaxed) > 0 {
+            self.idle_since = Some(tokio::time::Instant::now());
             return false;
         }
         if reason == WaitReason::Child {
