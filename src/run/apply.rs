@@ -60,7 +60,9 @@ impl Run {
             }
             Event::RunAdmitted(_) => {
                 self.history.blocked = false;
-                self.goes_on();
+                if self.history.state != RunState::Paused {
+                    self.goes_on();
+                }
             }
             Event::RunStarted(event) => {
                 self.history.state = RunState::Running;
@@ -242,6 +244,9 @@ impl Run {
         for key in open {
             self.step_mut(key).end(StepState::Cancelled, at, None);
             self.no_longer_awaits(key);
+            if let Some(scope) = self.history.scopes.get_mut(&key.scope) {
+                scope.unsettled -= 1;
+            }
         }
     }
 
