@@ -3,23 +3,27 @@
 //! An applet is written as a typed [`Applet`]; the [`registry`] erases the type once, so that the engine sees only
 //! [`Prepared`] nodes. Applets know neither the store nor the wire: they get a [`Context`] and give a [`Completion`].
 
+pub mod approval;
 pub mod compiled;
 #[cfg(test)]
 mod conformance_tests;
 pub mod delay;
 pub mod end;
 mod failure;
+pub mod for_each;
 pub mod http_request;
 pub mod if_else;
 pub mod merge;
 pub mod registry;
 pub mod start;
+pub mod subflow;
 pub mod switch;
 #[cfg(test)]
 mod tests;
 pub mod transform;
 #[cfg(test)]
 pub(crate) mod trial;
+pub mod wait_signal;
 
 use std::future::Future;
 use std::pin::Pin;

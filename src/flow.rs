@@ -3,6 +3,8 @@
 //! A client's [`Draft`] becomes a [`Definition`] by [`validate::validate`], which refuses whatever could not run: a
 //! definition that exists is valid. A [`Revision`] is a definition under its number in a flow; it never changes.
 
+pub mod diff;
+pub mod document;
 pub mod graph;
 pub mod hash;
 mod retry;
@@ -153,12 +155,22 @@ pub struct Policy {
     pub run_timeout: Option<Duration>,
     /// The most steps of one run that execute at once.
     pub max_parallel_steps: Option<u32>,
-    /// The most runs that are open at once, counted apart for each `concurrency_key`.
+    /// The most runs that are open at once, counted apart for each `concurrency_key`; see [`Policy::open_run_limit`].
     pub max_open_runs: Option<u32>,
-    /// A template over the run's input; empty counts all runs of the flow together.
+    /// A template over the run's input and nothing else; empty counts all runs of the flow together.
     pub concurrency_key: String,
     /// What becomes of a run over `max_open_runs`; it queues where nothing is said.
     pub on_conflict: Option<OnConflict>,
+}
+
+impl Policy {
+    /// How many runs may be open at once under one concurrency key; `None` where the policy does not say. A key alone
+    /// means one.
+    #[must_use]
+    pub fn open_run_limit(&self) -> Option<u32> {
+        self.max_open_runs
+            .or_else(|| (!self.concurrency_key.is_empty()).then_some(1))
+    }
 }
 
 /// What becomes of a run that is over its flow's limit of open runs.
@@ -216,13 +228,16 @@ pub struct Inspection {
     pub violations: Vec<Violation>,
     /// Nodes whose results the templates read.
     pub references: Vec<NodeId>,
+    /// Which of `item` and `index` the templates read: there are such only inside a loop's body.
+    pub loop_names: Vec<&'static str>,
     /// Names of the secrets that the config reads.
     pub secrets: Vec<String>,
     /// Hosts that the config names literally.
     pub hosts: Vec<String>,
     /// The longest timeout that the applet allows for one attempt.
     pub max_timeout: Option<Duration>,
-    /// The graph inside it, for an applet that has one.
+    /// The graph inside it, for an applet that has one: what its config says under `body`, or one of the applet's own
+    /// making where that is no graph.
     pub body: Option<Body>,
 }
 

@@ -52,6 +52,9 @@ pub const NAMES: [&str; 8] = [
     "input", "content", "results", "run", "node", "item", "index", "secrets",
 ];
 
+/// Those of [`NAMES`] that stand only inside a loop's body.
+pub const LOOP_NAMES: [&str; 2] = ["item", "index"];
+
 /// Names that stand in the templates that an applet renders itself.
 pub const EXTRA_NAMES: [&str; 2] = ["source", "value"];
 

@@ -76,12 +76,7 @@ impl Applet for Delay {
             )),
             _ => {}
         }
-        if let Some(seconds) = config.seconds.as_ref().and_then(Templated::known)
-            && !(0.0..=MAX_SECONDS).contains(seconds)
-        {
-            let bounds = "0 to 2592000 (30 days)";
-            violations.push(Violation::out_of_bounds("seconds", seconds, bounds));
-        }
+        violations.extend(check_seconds("seconds", config.seconds.as_ref()));
         if let Some(until) = &config.until
             && !is_template(until)
             && let Err(error) = DateTime::parse_from_rfc3339(until)
@@ -108,14 +103,7 @@ impl Applet for Delay {
 impl Config {
     fn wake_time(self, now: DateTime<Utc>) -> Result<DateTime<Utc>, Error> {
         if let Some(seconds) = self.seconds {
-            let seconds = seconds
-                .into_value()
-                .map_err(|error| Violation::at("seconds", "WRONG_TYPE", error.to_string()))?;
-            let wait = Duration::try_from_secs_f64(seconds)
-                .ok()
-                .and_then(|wait| TimeDelta::from_std(wait).ok())
-                .ok_or_else(|| Violation::out_of_bounds("seconds", seconds, "0 to 2592000"))?;
-            return Ok(now + wait);
+            return after(now, seconds, "seconds");
         }
         let until = self.until.unwrap_or_default();
         let wake = DateTime::parse_from_rfc3339(&until)
@@ -132,4 +120,27 @@ impl Config {
         }
         Ok(wake)
     }
+}
+
+/// What is wrong with a number of seconds to wait, as far as it is known.
+pub(super) fn check_seconds(field: &str, seconds: Option<&Templated<f64>>) -> Option<Violation> {
+    let seconds = seconds.and_then(Templated::known)?;
+    (!(0.0..=MAX_SECONDS).contains(seconds))
+        .then(|| Violation::out_of_bounds(field, seconds, "0 to 2592000 (30 days)"))
+}
+
+/// The time after so many seconds.
+pub(super) fn after(
+    now: DateTime<Utc>,
+    seconds: Templated<f64>,
+    field: &str,
+) -> Result<DateTime<Utc>, Error> {
+    let seconds = seconds
+        .into_value()
+        .map_err(|error| Violation::at(field, "WRONG_TYPE", error.to_string()))?;
+    let wait = Duration::try_from_secs_f64(seconds)
+        .ok()
+        .and_then(|wait| TimeDelta::from_std(wait).ok())
+        .ok_or_else(|| Violation::out_of_bounds(field, seconds, "0 to 2592000"))?;
+    Ok(now + wait)
 }

@@ -7,15 +7,19 @@ mod typed;
 use std::fmt;
 use std::sync::Arc;
 
+use super::approval::Approval;
 use super::compiled::Compiled;
 use super::delay::Delay;
 use super::end::End;
+use super::for_each::ForEach;
 use super::http_request::HttpRequest;
 use super::if_else::IfElse;
 use super::merge::Merge;
 use super::start::Start;
+use super::subflow::Subflow;
 use super::switch::Switch;
 use super::transform::Transform;
+use super::wait_signal::WaitSignal;
 use super::{Applet, Description, Error, Prepared};
 use crate::flow::{Inspection, Node};
 use typed::{Erased, Typed};
@@ -52,14 +56,18 @@ impl Registry {
     pub fn standard() -> Self {
         let compiled = Arc::new(Compiled::new());
         Self::of(vec![
+            erase(Approval),
             erase(Delay),
             erase(End),
+            erase(ForEach),
             erase(HttpRequest),
             erase(IfElse::new(Arc::clone(&compiled))),
             erase(Merge),
             erase(Start),
+            erase(Subflow),
             erase(Switch),
             erase(Transform::new(compiled)),
+            erase(WaitSignal),
         ])
     }
 

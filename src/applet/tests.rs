@@ -1,6 +1,8 @@
 //! The pure applets, each with its bounds: here `transform` and `if_else`.
 
 mod control;
+mod loops;
+mod waits;
 
 use serde_json::{Value, json};
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Definition, Edge, Effect, Node};
+use super::{Definition, Edge, Effect, Node, OnConflict, Policy, document};
 use crate::value::canonical;
 
 /// SHA-256 of a definition in the form of RFC 8785: equal for equal graphs, whoever wrote them and however they were
@@ -21,13 +21,7 @@ fn form(definition: &Definition) -> Value {
         input_schema,
         policy,
     } = definition;
-    let mut rules = Map::new();
-    if let Some(timeout) = policy.run_timeout {
-        rules.insert("run_timeout_ms".to_owned(), milliseconds(timeout));
-    }
-    if let Some(steps) = policy.max_parallel_steps {
-        rules.insert("max_parallel_steps".to_owned(), steps.into());
-    }
+    let rules = rules(policy);
     let mut form = Map::new();
     form.insert("nodes".to_owned(), nodes.iter().map(node).collect());
     form.insert("edges".to_owned(), edges.iter().map(edge).collect());
@@ -38,6 +32,29 @@ fn form(definition: &Definition) -> Value {
         form.insert("policy".to_owned(), rules.into());
     }
     form.into()
+}
+
+fn rules(policy: &Policy) -> Map<String, Value> {
+    let mut form = Map::new();
+    if let Some(timeout) = policy.run_timeout {
+        form.insert("run_timeout_ms".to_owned(), milliseconds(timeout));
+    }
+    if let Some(steps) = policy.max_parallel_steps {
+        form.insert("max_parallel_steps".to_owned(), steps.into());
+    }
+    if let Some(runs) = policy.max_open_runs {
+        form.insert("max_open_runs".to_owned(), runs.into());
+    }
+    put_text(&mut form, "concurrency_key", &policy.concurrency_key);
+    if let Some(action) = policy.on_conflict {
+        let name = match action {
+            OnConflict::Queue => "QUEUE",
+            OnConflict::Reject => "REJECT",
+            OnConflict::CancelRunning => "CANCEL_RUNNING",
+        };
+        form.insert("on_conflict".to_owned(), name.into());
+    }
+    form
 }
 
 fn node(node: &Node) -> Value {
@@ -58,6 +75,12 @@ fn node(node: &Node) -> Value {
             Effect::AtMostOnce => "AT_MOST_ONCE",
         };
         form.insert("effect".to_owned(), name.into());
+    }
+    if let Some(policy) = &node.retry {
+        form.insert("retry".to_owned(), document::write_retry(policy));
+    }
+    if let Some(action) = &node.on_error {
+        form.insert("on_error".to_owned(), document::write_on_error(action));
     }
     form.into()
 }
@@ -92,7 +115,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::flow::{Policy, Position};
+    use crate::flow::{OnError, Position, RetryPolicy};
     use crate::ids::NodeId;
 
     fn definition(data: &Value) -> Definition {
@@ -151,10 +174,50 @@ mod tests {
         changed(&|d| d.edges[0].animated = true);
         changed(&|d| d.input_schema = Some(json!({})));
         changed(&|d| d.policy.max_parallel_steps = Some(1));
+        changed(&|d| d.policy.max_open_runs = Some(1));
+        changed(&|d| d.policy.concurrency_key = "x".to_owned());
+        changed(&|d| d.policy.on_conflict = Some(OnConflict::Queue));
+        changed(&|d| d.policy.on_conflict = Some(OnConflict::Reject));
+        let retry = RetryPolicy::default();
+        changed(&|d| d.nodes[0].retry = Some(retry.clone()));
+        let jitter = RetryPolicy {
+            jitter: 0.5,
+            ..retry.clone()
+        };
+        changed(&|d| d.nodes[0].retry = Some(jitter.clone()));
+        changed(&|d| d.nodes[0].on_error = Some(OnError::ErrorPort));
+        changed(&|d| d.nodes[0].on_error = Some(OnError::Fallback("b".into())));
+        changed(&|d| d.nodes[0].on_error = Some(OnError::DefaultOutput(Value::Null)));
+        changed(&|d| d.nodes[0].on_error = Some(OnError::ContinueRun));
 
         let count = all.len();
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), count);
+    }
+
+    /// Whoever changes a form changes the hash of every flow that is stored.
+    #[test]
+    fn the_hash_of_a_graph_stays_what_it_is() {
+        let mut definition = definition(&json!({"n": 1}));
+        let plain = canonical::hex(&content_hash(&definition));
+        definition.nodes[0].retry = Some(RetryPolicy {
+            max_attempts: 3,
+            safe_on: vec!["HTTP_5XX".to_owned()],
+            total_timeout: Some(Duration::from_millis(1_500)),
+            ..RetryPolicy::default()
+        });
+        definition.nodes[0].on_error = Some(OnError::Fallback("b".into()));
+        definition.policy.on_conflict = Some(OnConflict::Queue);
+        let full = canonical::hex(&content_hash(&definition));
+
+        assert_eq!(
+            plain,
+            "367b3fe0e84078267a36598d6cb51eeb5eae29da6638ceb7230141b6d2fd149f"
+        );
+        assert_eq!(
+            full,
+            "d9cf2cc31d4c2e64c2e918ade06d8265183aeada6dd58ea9e19490d46c3e53ac"
+        );
     }
 }

@@ -5,7 +5,9 @@
 //! [`crate::cpu`].
 
 mod edges;
+mod failure;
 mod findings;
+mod level;
 mod nodes;
 mod rules;
 mod shape;
@@ -17,10 +19,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use self::findings::{Findings, Part, shown};
-use self::nodes::Known;
+use self::findings::{Findings, Part};
+use self::level::{Level, Whole};
 pub use self::rules::compile_input_schema;
-use self::shape::Shape;
 pub use self::texts::{is_flow_id, run_labels};
 use super::{Definition, Draft, Inspection, Node, Violation, hash};
 use crate::ids::{FlowId, NodeId};
@@ -28,9 +29,9 @@ use crate::ids::{FlowId, NodeId};
 /// What a flow may be at most.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// The most nodes: 1,000 unless set.
+    /// The most nodes, those inside of loops included: 1,000 unless set.
     pub nodes: usize,
-    /// The most edges: 5,000 unless set.
+    /// The most edges, those inside of loops included: 5,000 unless set.
     pub edges: usize,
     /// The longest that a policy may let a run take: 30 days unless set.
     pub run_timeout: Duration,
@@ -70,10 +71,10 @@ pub struct Report {
     pub violations: Vec<Violation>,
     /// What is allowed but doubtful.
     pub warnings: Vec<Warning>,
-    /// The nodes in topological order: those of a layer depend only on those of layers before it. Empty if the graph
-    /// has a cycle or an edge to or from nowhere.
+    /// The nodes in topological order, those inside of loops left out: those of a layer depend only on those of layers
+    /// before it. Empty if the graph has a cycle or an edge to or from nowhere.
     pub layers: Vec<Vec<NodeId>>,
-    /// Nodes that no root leads to, in the order of the draft; each is a violation too.
+    /// Nodes that no root leads to, each a violation too: in the order of the draft, those inside of loops last.
     pub unreachable: Vec<NodeId>,
     /// Names of the secrets that the configs read.
     pub secrets: BTreeSet<String>,
@@ -139,7 +140,7 @@ pub fn validate(draft: Draft, limits: &Limits, applets: Applets<'_>) -> Result<V
 /// Says all that there is to say about a draft.
 #[must_use]
 pub fn check(draft: &Draft, limits: &Limits, applets: Applets<'_>) -> Report {
-    let mut findings = Findings::default();
+    let mut findings = Findings::of_flow();
     texts::check(draft, &mut findings);
     let definition = &draft.definition;
     if !check_size(definition, limits, &mut findings) {
@@ -150,49 +151,30 @@ pub fn check(draft: &Draft, limits: &Limits, applets: Applets<'_>) -> Report {
     }
     rules::check(definition, limits, &mut findings);
     let mut report = Report::default();
-    let (known, by_id) = nodes::check(&definition.nodes, &applets, &mut findings);
-    let links = edges::check(
-        &definition.edges,
-        &by_id,
-        &known,
-        &mut findings,
-        &mut report.warnings,
-    );
-    let shape = Shape::new(definition.nodes.len(), links.whole.iter().copied());
-    let layers = shape.layers();
-    let walk = Walk {
-        definition,
-        known: &known,
-        shape: &shape,
-    };
-    if layers.is_none() {
-        walk.report_cycles(&mut findings);
-    }
-    walk.check_starts(&links.whole, &mut findings);
-    report.unreachable = walk.check_reach(&links.from_nowhere, &mut findings);
-    let ancestors = layers.as_deref().map(|layers| shape.ancestors(layers));
-    walk.check_references(&by_id, ancestors.as_ref(), &mut findings);
-    walk.warn(&mut report.warnings);
-    if let Some(layers) = layers.filter(|_| !links.dangling) {
-        let id = |&node: &usize| definition.nodes[node].id.clone();
-        report.layers = layers
-            .iter()
-            .map(|layer| layer.iter().map(id).collect())
-            .collect();
-    }
-    for inspection in known.into_iter().filter_map(|known| known.inspection) {
-        report.secrets.extend(inspection.secrets);
-        report.hosts.extend(inspection.hosts);
-    }
+    let mut whole = Whole::new(definition, limits, applets);
+    report.layers = Level::of(definition).check(&mut whole, &mut findings, &mut report);
     report.violations = findings.into_violations();
     report
 }
 
-/// The node that a violation is about, by its index in the draft.
+/// Id of the node that a violation is about, the innermost where it is inside of loops.
 #[must_use]
-pub fn node_index(violation: &Violation) -> Option<usize> {
-    let inner = violation.field.strip_prefix("flow.nodes[")?;
-    inner.split_once(']')?.0.parse().ok()
+pub fn find_node<'a>(violation: &Violation, definition: &'a Definition) -> Option<&'a str> {
+    fn index(path: &str) -> Option<(usize, &str)> {
+        let (index, rest) = path.split_once(']')?;
+        Some((index.parse().ok()?, rest))
+    }
+    let (outermost, mut rest) = index(violation.field.strip_prefix("flow.nodes[")?)?;
+    let node = definition.nodes.get(outermost)?;
+    let (mut id, mut data) = (node.id.as_str(), &node.data);
+    while let Some((inner, path)) = rest.strip_prefix(".data.body.nodes[").and_then(index) {
+        let node = &data["body"]["nodes"][inner];
+        let Some(inner_id) = node["id"].as_str() else {
+            break;
+        };
+        (id, data, rest) = (inner_id, &node["data"], path);
+    }
+    Some(id)
 }
 
 fn check_size(definition: &Definition, limits: &Limits, findings: &mut Findings) -> bool {
@@ -219,151 +201,22 @@ fn check_size(definition: &Definition, limits: &Limits, findings: &mut Findings)
     nodes <= limits.nodes && edges <= limits.edges
 }
 
-/// The graph, and what is known of its nodes one by one.
-struct Walk<'a> {
-    definition: &'a Definition,
-    known: &'a [Known],
-    shape: &'a Shape,
-}
-
-impl Walk<'_> {
-    fn is_start(&self, node: usize) -> bool {
-        self.definition.nodes[node].kind == "start"
-    }
-
-    fn report_cycles(&self, findings: &mut Findings) {
-        /// The most nodes of a cycle that a message names.
-        const NAMED: usize = 20;
-        for cycle in self.shape.cycles() {
-            let name = |&node: &usize| shown(self.definition.nodes[node].id.as_str());
-            let mut names: Vec<_> = cycle.nodes.iter().take(NAMED).map(name).collect();
-            if cycle.nodes.len() > NAMED {
-                names.push("…".into());
-            }
-            names.extend(cycle.nodes.first().map(name));
-            findings.add(
-                Part::Edge(cycle.closing_edge),
-                "",
-                "CYCLE",
-                format!("closes a cycle: {}", names.join(" -> ")),
-            );
-        }
-    }
-
-    fn check_starts(&self, edges: &[(usize, usize, usize)], findings: &mut Findings) {
-        for &(edge, _, target) in edges {
-            if self.is_start(target) {
-                let id = shown(self.definition.nodes[target].id.as_str());
-                findings.add(
-                    Part::Edge(edge),
-                    "target",
-                    "EDGE_INTO_START",
-                    format!("{id:?} is a start node, which no edge may lead to"),
-                );
-            }
-        }
-    }
-
-    /// Finds what the roots do not lead to: the `start` nodes, or all without incoming edges where there is none.
-    fn check_reach(&self, from_nowhere: &[usize], findings: &mut Findings) -> Vec<NodeId> {
-        let all = 0..self.known.len();
-        let mut roots: Vec<usize> = all.clone().filter(|&node| self.is_start(node)).collect();
-        let has_start = !roots.is_empty();
-        if !has_start {
-            roots.extend(all.clone().filter(|&node| self.shape.incoming(node) == 0));
-        }
-        if roots.is_empty() {
-            // One great cycle, or nothing at all: that has been said.
-            return Vec::new();
-        }
-        roots.extend(from_nowhere);
-        let reached = self.shape.reached(&roots);
-        let mut unreachable = Vec::new();
-        for node in all.filter(|&node| !reached[node] && self.known[node].unique) {
-            let id = &self.definition.nodes[node].id;
-            let from = if has_start {
-                "no start node leads to it"
-            } else {
-                "nothing but a cycle leads to it"
-            };
-            findings.add(
-                Part::Node(node),
-                "",
-                "UNREACHABLE_NODE",
-                format!("{:?} would never run: {from}", shown(id.as_str())),
-            );
-            unreachable.push(id.clone());
-        }
-        unreachable
-    }
-
-    /// Templates may read only what is there by then. With a cycle, which is told already, nothing is before or after.
-    fn check_references(
-        &self,
-        by_id: &std::collections::HashMap<&str, usize>,
-        ancestors: Option<&shape::Ancestors>,
-        findings: &mut Findings,
-    ) {
-        for (node, known) in self.known.iter().enumerate() {
-            let references = known.inspection.iter().flat_map(|i| &i.references);
-            for reference in references {
-                let id = shown(reference.as_str());
-                match by_id.get(reference.as_str()) {
-                    None => findings.add(
-                        Part::Node(node),
-                        "data",
-                        "UNKNOWN_REFERENCE",
-                        format!("reads results.{id}, and no node has that id"),
-                    ),
-                    Some(&read) if ancestors.is_some_and(|all| !all.contains(node, read)) => {
-                        findings.add(
-                            Part::Node(node),
-                            "data",
-                            "NOT_UPSTREAM",
-                            format!("reads results.{id}, and no path leads from {id:?} here"),
-                        );
-                    }
-                    Some(_) => {}
-                }
-            }
-        }
-    }
-
-    fn warn(&self, warnings: &mut Vec<Warning>) {
-        for (index, node) in self.definition.nodes.iter().enumerate() {
-            let mut add = |field: &str, reason, description: String| {
-                warnings.push(Warning {
-                    field: format!("flow.nodes[{index}]{field}"),
-                    reason,
-                    description,
-                    node: Some(node.id.clone()),
-                });
-            };
-            if node.kind == "end" && self.shape.outgoing(index) > 0 {
-                let description = "edges leave this end node: the run goes on after it";
-                add("", "END_NOT_LAST", description.to_owned());
-            }
-            if let (Some(step), Some(run)) = (node.timeout, self.definition.policy.run_timeout)
-                && step > run
-            {
-                let (step, run) = (step.as_secs_f64(), run.as_secs_f64());
-                let description = format!("an attempt may take {step} s, but the run only {run} s");
-                add(".timeout", "TIMEOUT_ABOVE_RUN_TIMEOUT", description);
-            }
-        }
-    }
-}
-
 /// Rounds times up to the milliseconds in which they are stored, so that what is read back has the same hash.
 fn round(definition: &mut Definition) {
-    let up = |time: &mut Option<Duration>| {
-        *time = time.map(|time| {
-            let milliseconds = time.as_nanos().div_ceil(1_000_000);
-            Duration::from_millis(u64::try_from(milliseconds).unwrap_or(u64::MAX))
-        });
-    };
+    let up = |time: &mut Option<Duration>| *time = time.map(whole_milliseconds);
     up(&mut definition.policy.run_timeout);
     for node in &mut definition.nodes {
         up(&mut node.timeout);
+        if let Some(retry) = &mut node.retry {
+            up(&mut retry.total_timeout);
+            for interval in [&mut retry.initial_interval, &mut retry.max_interval] {
+                *interval = whole_milliseconds(*interval);
+            }
+        }
     }
+}
+
+fn whole_milliseconds(time: Duration) -> Duration {
+    let milliseconds = time.as_nanos().div_ceil(1_000_000);
+    Duration::from_millis(u64::try_from(milliseconds).unwrap_or(u64::MAX))
 }

@@ -1,18 +1,21 @@
 //! Revisions: the graphs of flows, which never change.
 
-use std::time::Duration;
+mod rows;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Jsonb, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
-use serde_json::Value;
 
+use self::rows::{EdgeRow, NodeRow, Row};
+use self::rows::{edge, effect_text, milliseconds, node, on_conflict_text, whole};
 use super::flows::Head;
 use super::schema::{flow_edges, flow_nodes, flow_revisions};
 use super::{Error, Result};
-use crate::flow::{Definition, Edge, Effect, Node, Policy, Position, Revision};
-use crate::ids::{FlowId, FlowKey, Namespace, NodeId};
+use crate::flow::{Definition, Edge, Node, Revision, document};
+use crate::ids::{FlowId, FlowKey, Namespace};
+
+pub(super) use self::rows::hash_from;
 
 /// A revision as lists show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,43 +39,6 @@ pub struct Full {
     pub summary: Summary,
     /// The graph and what governs it.
     pub definition: Definition,
-}
-
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = flow_revisions, check_for_backend(diesel::pg::Pg))]
-struct Row {
-    revision: i32,
-    content_hash: Vec<u8>,
-    node_count: i32,
-    edge_count: i32,
-    created_at: DateTime<Utc>,
-    input_schema: Option<Value>,
-    run_timeout_ms: Option<i64>,
-    max_parallel_steps: Option<i32>,
-}
-
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = flow_nodes, check_for_backend(diesel::pg::Pg))]
-struct NodeRow {
-    node_id: String,
-    kind: String,
-    position_x: f64,
-    position_y: f64,
-    data: Value,
-    display_name: String,
-    timeout_ms: Option<i64>,
-    effect: Option<String>,
-}
-
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = flow_edges, check_for_backend(diesel::pg::Pg))]
-struct EdgeRow {
-    edge_id: String,
-    source: String,
-    target: String,
-    source_handle: String,
-    target_handle: String,
-    animated: bool,
 }
 
 /// A flow with its graph: that of `revision`, or of the latest one.
@@ -221,16 +187,8 @@ async fn find_full(
         definition: Definition {
             nodes: nodes.into_iter().map(node).collect::<Result<_>>()?,
             edges: edges.into_iter().map(edge).collect(),
+            policy: row.policy()?,
             input_schema: row.input_schema,
-            policy: Policy {
-                run_timeout: row.run_timeout_ms.map(duration).transpose()?,
-                max_parallel_steps: row
-                    .max_parallel_steps
-                    .map(u32::try_from)
-                    .transpose()
-                    .map_err(|_| Error::Corrupt("a negative max_parallel_steps".to_owned()))?,
-                ..Policy::default()
-            },
         },
     }))
 }
@@ -263,9 +221,10 @@ pub(super) async fn insert(
             flow_revisions::content_hash.eq(content_hash.as_slice()),
             flow_revisions::input_schema.eq(input_schema),
             flow_revisions::run_timeout_ms.eq(policy.run_timeout.map(milliseconds)),
-            flow_revisions::max_parallel_steps.eq(policy
-                .max_parallel_steps
-                .map(|steps| i32::try_from(steps).unwrap_or(i32::MAX))),
+            flow_revisions::max_parallel_steps.eq(policy.max_parallel_steps.map(whole)),
+            flow_revisions::max_open_runs.eq(policy.max_open_runs.map(whole)),
+            flow_revisions::concurrency_key.eq(&policy.concurrency_key),
+            flow_revisions::on_conflict.eq(policy.on_conflict.map(on_conflict_text)),
             flow_revisions::node_count.eq(count(nodes.len())),
             flow_revisions::edge_count.eq(count(edges.len())),
         ))
@@ -275,7 +234,7 @@ pub(super) async fn insert(
     insert_edges(conn, namespace, flow_key, number, edges).await
 }
 
-/// Columns travel as arrays: one short statement with 11 values, where rows of their own would make 12,000 values of
+/// Columns travel as arrays: one short statement with 13 values, where rows of their own would make 12,000 values of
 /// a text that is parsed anew each time. diesel's language has no unnest.
 async fn insert_nodes(
     conn: &mut AsyncPgConnection,
@@ -287,10 +246,11 @@ async fn insert_nodes(
     let column = |of: &dyn Fn(&Node) -> String| nodes.iter().map(of).collect::<Vec<String>>();
     diesel::sql_query(
         "INSERT INTO flow_nodes (namespace, flow_key, revision, ordinal, node_id, kind, position_x, position_y, \
-                                 data, display_name, timeout_ms, effect) \
-         SELECT $1, $2, $3, t.ordinal - 1, t.node_id, t.kind, t.x, t.y, t.data, t.display_name, t.timeout_ms, t.effect \
-         FROM unnest($4, $5, $6, $7, $8, $9, $10, $11) WITH ORDINALITY \
-              AS t (node_id, kind, x, y, data, display_name, timeout_ms, effect, ordinal)",
+                                 data, display_name, timeout_ms, effect, retry, on_error) \
+         SELECT $1, $2, $3, t.ordinal - 1, t.node_id, t.kind, t.x, t.y, t.data, t.display_name, t.timeout_ms, \
+                t.effect, t.retry, t.on_error \
+         FROM unnest($4, $5, $6, $7, $8, $9, $10, $11, $12, $13) WITH ORDINALITY \
+              AS t (node_id, kind, x, y, data, display_name, timeout_ms, effect, retry, on_error, ordinal)",
     )
     .bind::<Text, _>(namespace.as_str())
     .bind::<BigInt, _>(flow_key.0)
@@ -311,6 +271,18 @@ async fn insert_nodes(
         nodes
             .iter()
             .map(|node| node.effect.map(effect_text))
+            .collect::<Vec<_>>(),
+    )
+    .bind::<Array<Nullable<Jsonb>>, _>(
+        nodes
+            .iter()
+            .map(|node| node.retry.as_ref().map(document::write_retry))
+            .collect::<Vec<_>>(),
+    )
+    .bind::<Array<Nullable<Jsonb>>, _>(
+        nodes
+            .iter()
+            .map(|node| node.on_error.as_ref().map(document::write_on_error))
             .collect::<Vec<_>>(),
     )
     .execute(conn)
@@ -345,80 +317,6 @@ async fn insert_edges(
     .execute(conn)
     .await?;
     Ok(())
-}
-
-impl Row {
-    fn summary(&self) -> Result<Summary> {
-        Ok(Summary {
-            number: self.revision,
-            content_hash: hash_from(&self.content_hash)?,
-            node_count: self.node_count,
-            edge_count: self.edge_count,
-            created_at: self.created_at,
-        })
-    }
-}
-
-fn node(row: NodeRow) -> Result<Node> {
-    Ok(Node {
-        id: NodeId::new(row.node_id),
-        kind: row.kind,
-        position: Position {
-            x: row.position_x,
-            y: row.position_y,
-        },
-        data: row.data,
-        display_name: row.display_name,
-        timeout: row.timeout_ms.map(duration).transpose()?,
-        effect: row.effect.as_deref().map(effect_from).transpose()?,
-        retry: None,
-        on_error: None,
-    })
-}
-
-fn edge(row: EdgeRow) -> Edge {
-    Edge {
-        id: row.edge_id,
-        source: NodeId::new(row.source),
-        target: NodeId::new(row.target),
-        source_handle: row.source_handle,
-        target_handle: row.target_handle,
-        animated: row.animated,
-    }
-}
-
-pub(super) fn hash_from(bytes: &[u8]) -> Result<[u8; 32]> {
-    bytes
-        .try_into()
-        .map_err(|_| Error::Corrupt(format!("a hash of {} bytes", bytes.len())))
-}
-
-fn effect_text(effect: Effect) -> &'static str {
-    match effect {
-        Effect::Pure => "PURE",
-        Effect::Idempotent => "IDEMPOTENT",
-        Effect::AtMostOnce => "AT_MOST_ONCE",
-    }
-}
-
-fn effect_from(text: &str) -> Result<Effect> {
-    match text {
-        "PURE" => Ok(Effect::Pure),
-        "IDEMPOTENT" => Ok(Effect::Idempotent),
-        "AT_MOST_ONCE" => Ok(Effect::AtMostOnce),
-        other => Err(Error::Corrupt(format!("a node has the effect {other:?}"))),
-    }
-}
-
-/// Whole milliseconds: validation has rounded to them.
-fn milliseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn duration(milliseconds: i64) -> Result<Duration> {
-    u64::try_from(milliseconds)
-        .map(Duration::from_millis)
-        .map_err(|_| Error::Corrupt(format!("a duration of {milliseconds} ms")))
 }
 
 fn count(length: usize) -> i32 {

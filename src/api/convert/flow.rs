@@ -1,5 +1,7 @@
 //! Flows, and what is said of them.
 
+mod failure;
+mod policy;
 #[cfg(test)]
 mod tests;
 
@@ -9,7 +11,7 @@ use serde_json::{Map, Value};
 use super::run::run_state;
 use super::time::{from_duration, timestamp};
 use super::value::{struct_from_proto, struct_to_proto};
-use super::{effect, not_yet_supported, time, unknown_enum, violation};
+use super::{effect, time, unknown_enum};
 use crate::flow::validate::{self, Valid};
 use crate::flow::{Definition, Draft, Edge, Effect, Node, Policy, Position, Violation};
 use crate::ids::NodeId;
@@ -38,7 +40,7 @@ pub fn draft(flow: proto::Flow) -> (Draft, Vec<Violation>) {
     });
     let policy = flow
         .policy
-        .map(|given| policy(&given, &mut violations))
+        .map(|given| policy::from_proto(given, &mut violations))
         .unwrap_or_default();
     let draft = Draft {
         id: flow.id,
@@ -69,12 +71,12 @@ fn node(given: proto::Node, index: usize, violations: &mut Vec<Violation>) -> No
         .timeout
         .map(|timeout| from_duration(&timeout, &field("timeout")));
     let timeout = timeout.and_then(|timeout| kept(timeout, violations));
-    if given.retry.is_some() {
-        violations.push(not_yet_supported(&field("retry")));
-    }
-    if given.on_error.is_some() {
-        violations.push(not_yet_supported(&field("on_error")));
-    }
+    let retry = given
+        .retry
+        .map(|given| failure::retry(given, &field("retry"), violations));
+    let on_error = given
+        .on_error
+        .and_then(|given| failure::on_error(given, &field("on_error"), violations));
     let effect = kept(effect_from(given.effect, &field("effect")), violations).flatten();
     Node {
         id: NodeId::new(given.id),
@@ -87,8 +89,8 @@ fn node(given: proto::Node, index: usize, violations: &mut Vec<Violation>) -> No
         display_name: given.display_name,
         timeout,
         effect,
-        retry: None,
-        on_error: None,
+        retry,
+        on_error,
     }
 }
 
@@ -100,35 +102,6 @@ fn edge(given: proto::Edge) -> Edge {
         source_handle: given.source_handle,
         target_handle: given.target_handle,
         animated: given.animated,
-    }
-}
-
-fn policy(given: &proto::FlowPolicy, violations: &mut Vec<Violation>) -> Policy {
-    let run_timeout = given
-        .run_timeout
-        .as_ref()
-        .map(|timeout| from_duration(timeout, "flow.policy.run_timeout"));
-    let run_timeout = run_timeout.and_then(|timeout| kept(timeout, violations));
-    let later = [
-        ("max_open_runs", given.max_open_runs != 0),
-        ("concurrency_key", !given.concurrency_key.is_empty()),
-        ("on_conflict", given.on_conflict != 0),
-    ];
-    for (name, _) in later.into_iter().filter(|&(_, set)| set) {
-        violations.push(not_yet_supported(&format!("flow.policy.{name}")));
-    }
-    let steps = u32::try_from(given.max_parallel_steps).map_err(|_| {
-        let description = format!("is {}, it has to be 0 or above", given.max_parallel_steps);
-        violation(
-            "flow.policy.max_parallel_steps",
-            "OUT_OF_BOUNDS",
-            description,
-        )
-    });
-    Policy {
-        run_timeout,
-        max_parallel_steps: kept(steps, violations).filter(|&steps| steps != 0),
-        ..Policy::default()
     }
 }
 
@@ -198,7 +171,7 @@ pub fn graph(definition: &Definition) -> proto::Flow {
         nodes: nodes.iter().map(node_to_proto).collect(),
         edges: edges.iter().map(edge_to_proto).collect(),
         input_schema: input_schema.as_ref().map(object),
-        policy: (*policy != Policy::default()).then(|| policy_to_proto(policy)),
+        policy: (*policy != Policy::default()).then(|| policy::to_proto(policy)),
         ..proto::Flow::default()
     }
 }
@@ -211,8 +184,8 @@ fn node_to_proto(node: &Node) -> proto::Node {
         position: Some(proto::Position { x, y }),
         data: Some(object(&node.data)),
         timeout: node.timeout.map(time::duration),
-        retry: None,
-        on_error: None,
+        retry: node.retry.as_ref().map(failure::retry_to_proto),
+        on_error: node.on_error.as_ref().map(failure::on_error_to_proto),
         effect: node
             .effect
             .map_or(proto::Effect::Unspecified, effect)
@@ -221,7 +194,9 @@ fn node_to_proto(node: &Node) -> proto::Node {
     }
 }
 
-fn edge_to_proto(edge: &Edge) -> proto::Edge {
+/// An edge as the wire has it.
+#[must_use]
+pub fn edge_to_proto(edge: &Edge) -> proto::Edge {
     proto::Edge {
         id: edge.id.clone(),
         source: edge.source.to_string(),
@@ -229,15 +204,6 @@ fn edge_to_proto(edge: &Edge) -> proto::Edge {
         source_handle: edge.source_handle.clone(),
         target_handle: edge.target_handle.clone(),
         animated: edge.animated,
-    }
-}
-
-fn policy_to_proto(policy: &Policy) -> proto::FlowPolicy {
-    let steps = policy.max_parallel_steps.unwrap_or_default();
-    proto::FlowPolicy {
-        run_timeout: policy.run_timeout.map(time::duration),
-        max_parallel_steps: i32::try_from(steps).unwrap_or(i32::MAX),
-        ..proto::FlowPolicy::default()
     }
 }
 
@@ -290,12 +256,12 @@ pub fn revision(summary: &revisions::Summary) -> proto::FlowRevision {
     }
 }
 
-/// Something for which a flow of these nodes is refused.
+/// Something for which a flow is refused.
 #[must_use]
-pub fn violation_to_proto(violation: Violation, nodes: &[NodeId]) -> proto::Violation {
-    let node = validate::node_index(&violation).and_then(|index| nodes.get(index));
+pub fn violation_to_proto(violation: Violation, definition: &Definition) -> proto::Violation {
+    let node = validate::find_node(&violation, definition).unwrap_or_default();
     proto::Violation {
-        node_id: node.map(ToString::to_string).unwrap_or_default(),
+        node_id: node.to_owned(),
         field: violation.field,
         reason: violation.reason.to_owned(),
         description: violation.description,

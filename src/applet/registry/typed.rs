@@ -11,7 +11,7 @@ use crate::applet::{
 };
 use crate::flow::{Body, Inspection, Node, Violation};
 use crate::template::tree::{Reading, Tree};
-use crate::template::{self, EXTRA_NAMES, MAX_RENDERED_BYTES, Reads, Scope, Template};
+use crate::template::{self, EXTRA_NAMES, LOOP_NAMES, MAX_RENDERED_BYTES, Reads, Scope, Template};
 use crate::value::{self, canonical};
 
 /// Up to here, in bytes, a config without expressions is rendered where it is; what is larger is work for the threads
@@ -124,6 +124,10 @@ impl<A: Applet> Erased for Typed<A> {
             violations.push(Violation::at("", "NOT_YET_SUPPORTED", description));
         }
         inspection.violations = violations;
+        inspection.loop_names = LOOP_NAMES
+            .into_iter()
+            .filter(|name| reads.names.contains(*name))
+            .collect();
         inspection.references = reads.nodes.into_iter().collect();
         inspection.secrets = reads.secrets.into_iter().collect();
         inspection

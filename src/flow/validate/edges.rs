@@ -6,7 +6,7 @@ use super::Warning;
 use super::findings::{Findings, Part, shown};
 use super::nodes::Known;
 use super::texts::check_length;
-use crate::flow::{Edge, Inspection, ONLY_PORT};
+use crate::flow::{ERROR_PORT, Edge, Inspection, Node, ONLY_PORT, OnError};
 
 /// The most characters of an edge's id.
 const ID_LENGTH: usize = 200;
@@ -27,6 +27,7 @@ pub(super) struct Links {
 /// Looks at each edge.
 pub(super) fn check(
     edges: &[Edge],
+    nodes: &[Node],
     by_id: &HashMap<&str, usize>,
     known: &[Known],
     findings: &mut Findings,
@@ -40,12 +41,12 @@ pub(super) fn check(
         check_length(&edge.id, ID_LENGTH, part, "id", findings);
         let first = *ids.entry(edge.id.as_str()).or_insert(index);
         if first != index && !edge.id.is_empty() {
-            let id = shown(&edge.id);
+            let (id, first) = (shown(&edge.id), findings.path(Part::Edge(first), ""));
             findings.add(
                 part,
                 "id",
                 "DUPLICATE_EDGE_ID",
-                format!("{id:?} is the id of flow.edges[{first}] already"),
+                format!("{id:?} is the id of {first} already"),
             );
         }
         check_length(
@@ -94,8 +95,9 @@ pub(super) fn check(
             }
             (_, None) => links.dangling = true,
         }
-        if let Some(inspection) = source.and_then(|source| known[source].inspection.as_ref()) {
-            check_port(edge, part, inspection, findings);
+        if let Some(source) = source {
+            let inspection = known[source].inspection.as_ref();
+            check_port(edge, part, &nodes[source], inspection, findings);
         }
         let way = (
             edge.source.as_str(),
@@ -104,7 +106,7 @@ pub(super) fn check(
         );
         if !ways.insert(way) {
             warnings.push(Warning {
-                field: format!("flow.edges[{index}]"),
+                field: findings.path(part, ""),
                 reason: "DUPLICATE_EDGE",
                 description: "another edge leads from the same port to the same node already: merge takes the output \
                               twice"
@@ -116,7 +118,19 @@ pub(super) fn check(
     links
 }
 
-fn check_port(edge: &Edge, part: Part, inspection: &Inspection, findings: &mut Findings) {
+fn check_port(
+    edge: &Edge,
+    part: Part,
+    node: &Node,
+    inspection: Option<&Inspection>,
+    findings: &mut Findings,
+) {
+    if edge.source_handle == ERROR_PORT && node.on_error == Some(OnError::ErrorPort) {
+        return;
+    }
+    let Some(inspection) = inspection else {
+        return;
+    };
     // A config with problems does not tell its ports for certain, so that no second problem is made of the first.
     if !inspection.violations.is_empty() {
         return;
@@ -131,7 +145,16 @@ fn check_port(edge: &Edge, part: Part, inspection: &Inspection, findings: &mut F
         let more = if ports.len() > 20 { ", …" } else { "" };
         named.collect::<Vec<_>>().join(", ") + more
     };
-    if ports.is_empty() {
+    if handle == ERROR_PORT && !ports.iter().any(|port| **port == *handle) {
+        findings.add(
+            part,
+            "source_handle",
+            "UNKNOWN_HANDLE",
+            format!(
+                "failures leave {source:?} by \"error\" only if the node says so: set its on_error to {{\"port\": {{}}}}"
+            ),
+        );
+    } else if ports.is_empty() {
         if handle != ONLY_PORT {
             let handle = shown(handle);
             findings.add(

@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 
 use super::Violation;
 
-/// What is wrong, by the part of the flow that it is about.
-#[derive(Debug, Default)]
+/// What is wrong with a graph, by the part of it that it is about.
+#[derive(Debug)]
 pub(super) struct Findings {
+    /// Path of the graph: `flow`, or that of a loop's body.
+    base: String,
     about: BTreeMap<Part, Vec<Violation>>,
 }
 
@@ -27,19 +29,6 @@ pub(super) enum Part {
     Start,
 }
 
-impl Part {
-    /// Path of a field of this part, as the client writes it; empty for the part itself.
-    fn path(self, field: &str) -> String {
-        let base = match self {
-            Self::Flow | Self::Rules => "flow".to_owned(),
-            Self::Node(index) => format!("flow.nodes[{index}]"),
-            Self::Edge(index) => format!("flow.edges[{index}]"),
-            Self::Start => String::new(),
-        };
-        join(base, field)
-    }
-}
-
 /// A path and one inside it, which may begin with an index.
 pub(super) fn join(base: String, inner: &str) -> String {
     match inner.chars().next() {
@@ -51,6 +40,31 @@ pub(super) fn join(base: String, inner: &str) -> String {
 }
 
 impl Findings {
+    /// Nothing yet, of a flow.
+    pub(super) fn of_flow() -> Self {
+        Self::inside("flow".to_owned())
+    }
+
+    /// Nothing yet, of the graph at this path.
+    pub(super) fn inside(base: String) -> Self {
+        Self {
+            base,
+            about: BTreeMap::new(),
+        }
+    }
+
+    /// Path of a field of a part, as the client writes it; empty for the part itself.
+    pub(super) fn path(&self, part: Part, field: &str) -> String {
+        let base = &self.base;
+        let place = match part {
+            Part::Flow | Part::Rules => base.clone(),
+            Part::Node(index) => format!("{base}.nodes[{index}]"),
+            Part::Edge(index) => format!("{base}.edges[{index}]"),
+            Part::Start => String::new(),
+        };
+        join(place, field)
+    }
+
     /// Notes what is wrong with a field of a part.
     pub(super) fn add(
         &mut self,
@@ -59,11 +73,18 @@ impl Findings {
         reason: &'static str,
         description: impl Into<String>,
     ) {
-        self.about.entry(part).or_default().push(Violation {
-            field: part.path(field),
+        let violation = Violation {
+            field: self.path(part, field),
             reason,
             description: description.into(),
-        });
+        };
+        self.about.entry(part).or_default().push(violation);
+    }
+
+    /// Takes what is wrong with the graph inside a part.
+    pub(super) fn absorb(&mut self, part: Part, inner: Self) {
+        let found = inner.about.into_values().flatten();
+        self.about.entry(part).or_default().extend(found);
     }
 
     /// All of it, in the order of the flow's fields.

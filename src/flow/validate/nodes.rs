@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use super::findings::{Findings, Part, join, shown};
+use super::level::Whole;
 use super::rules::MOST_PER_VALUE;
-use super::{Applets, texts};
+use super::{Applets, failure, texts};
 use crate::flow::{Effect, Inspection, Node};
 use crate::value;
 
@@ -16,14 +17,14 @@ const DISPLAY_NAME_LENGTH: usize = 200;
 pub(super) struct Known {
     /// What its applet says; `None` if there is no such applet or its config was not fit to be shown to it.
     pub(super) inspection: Option<Inspection>,
-    /// Whether its id is its own.
+    /// Whether its id is its own in its graph.
     pub(super) unique: bool,
 }
 
 /// Looks at each node, and gives for each id the index of the first node that has it.
 pub(super) fn check<'a>(
     nodes: &'a [Node],
-    applets: &Applets<'_>,
+    whole: &mut Whole<'_>,
     findings: &mut Findings,
 ) -> (Vec<Known>, HashMap<&'a str, usize>) {
     let mut by_id: HashMap<&str, usize> = HashMap::with_capacity(nodes.len());
@@ -32,17 +33,19 @@ pub(super) fn check<'a>(
         let part = Part::Node(index);
         texts::check_node_id(node.id.as_str(), part, findings);
         let first = *by_id.entry(node.id.as_str()).or_insert(index);
-        if first != index && !node.id.as_str().is_empty() {
+        if let Some(first) = whole.take_id(&node.id, || findings.path(part, ""))
+            && !node.id.as_str().is_empty()
+        {
             let id = shown(node.id.as_str());
             findings.add(
                 part,
                 "id",
                 "DUPLICATE_NODE_ID",
-                format!("{id:?} is the id of flow.nodes[{first}] already"),
+                format!("{id:?} is the id of {first} already"),
             );
         }
         known.push(Known {
-            inspection: check_node(node, part, applets, findings),
+            inspection: check_node(node, part, &whole.applets, findings),
             unique: first == index,
         });
     }
@@ -97,6 +100,7 @@ fn check_node(
         check_effect(node, part, inspection, findings);
     }
     check_timeout(node, part, inspection.as_ref(), findings);
+    failure::check(node, part, inspection.as_ref(), findings);
     inspection
 }
 

@@ -3,12 +3,18 @@
 use serde_json::Value;
 
 use super::findings::{Findings, Part};
+use super::texts::check_length;
 use super::{Limits, Violation};
 use crate::flow::{Definition, Policy};
+use crate::template::Template;
 use crate::value;
 
 /// The most steps of one run that a policy may let execute at once.
 const MAX_PARALLEL_STEPS: u32 = 1_000;
+/// The most runs that a policy may let be open at once.
+const MAX_OPEN_RUNS: u32 = 1_000_000;
+/// The most characters of a concurrency key.
+const CONCURRENCY_KEY_LENGTH: usize = 1_000;
 /// The most problems that are told of one JSON value.
 pub(super) const MOST_PER_VALUE: usize = 20;
 
@@ -102,5 +108,48 @@ fn check_policy(policy: &Policy, limits: &Limits, findings: &mut Findings) {
             "OUT_OF_BOUNDS",
             format!("is {steps}, it has to be 1 to {MAX_PARALLEL_STEPS}"),
         );
+    }
+    check_open_runs(policy, findings);
+}
+
+fn check_open_runs(policy: &Policy, findings: &mut Findings) {
+    if let Some(runs) = policy.max_open_runs
+        && !(1..=MAX_OPEN_RUNS).contains(&runs)
+    {
+        findings.add(
+            Part::Rules,
+            "policy.max_open_runs",
+            "OUT_OF_BOUNDS",
+            format!("is {runs}, it has to be 1 to {MAX_OPEN_RUNS}"),
+        );
+    }
+    check_concurrency_key(&policy.concurrency_key, findings);
+    if policy.on_conflict.is_some() && policy.open_run_limit().is_none() {
+        findings.add(
+            Part::Rules,
+            "policy.max_open_runs",
+            "REQUIRED",
+            "on_conflict says what becomes of a run over the limit, and there is none: set max_open_runs or \
+             concurrency_key, or leave on_conflict out",
+        );
+    }
+}
+
+/// The key is rendered when a run is started: all that there is by then is the run's input.
+fn check_concurrency_key(key: &str, findings: &mut Findings) {
+    const FIELD: &str = "policy.concurrency_key";
+    check_length(key, CONCURRENCY_KEY_LENGTH, Part::Rules, FIELD, findings);
+    if key.chars().count() > CONCURRENCY_KEY_LENGTH {
+        return;
+    }
+    match Template::parse(key) {
+        Err(error) => findings.add(Part::Rules, FIELD, error.reason(), error.to_string()),
+        Ok(template) => {
+            let reads = template.reads();
+            if let Some(name) = reads.names.iter().find(|name| *name != "input") {
+                let description = format!("reads {name}, but a key can read nothing but input");
+                findings.add(Part::Rules, FIELD, "UNKNOWN_NAME", description);
+            }
+        }
     }
 }

@@ -47,11 +47,6 @@ impl Shape {
         self.incoming[node]
     }
 
-    /// How many edges leave a node.
-    pub(super) fn outgoing(&self, node: usize) -> usize {
-        self.outgoing[node].len()
-    }
-
     /// The nodes in topological order, each in the first layer after all that lead to it; `None` if there is a cycle.
     pub(super) fn layers(&self) -> Option<Vec<Vec<usize>>> {
         let mut open = self.incoming.clone();

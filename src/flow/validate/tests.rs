@@ -1,14 +1,25 @@
+mod bodies;
+mod failures;
+
 use std::fmt::Write as _;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::flow::{Edge, Effect, Policy, Port, Position};
+use crate::flow::{Edge, Effect, Policy, Port, Position, document};
 
-const KINDS: [&str; 5] = ["end", "http_request", "if_else", "start", "transform"];
+const KINDS: [&str; 6] = [
+    "end",
+    "for_each",
+    "http_request",
+    "if_else",
+    "start",
+    "transform",
+];
 
-/// Stands for the applets: `if_else` has two ports, `http_request` posts, `reads` names what a config reads.
+/// Stands for the applets: `if_else` has two ports, `http_request` posts, `for_each` has a body, `reads` names what a
+/// config reads.
 fn inspect(node: &Node) -> Option<Inspection> {
     let mut inspection = Inspection {
         effect: Some(Effect::Pure),
@@ -18,13 +29,15 @@ fn inspect(node: &Node) -> Option<Inspection> {
     match node.kind.as_str() {
         "if_else" => inspection.ports = vec![Port::from("true"), Port::from("false")],
         "http_request" => inspection.effect = Some(Effect::AtMostOnce),
-        "start" | "end" | "transform" => {}
+        "start" | "end" | "transform" | "for_each" => {}
         _ => return None,
     }
     for (key, value) in node.data.as_object()? {
         match (key.as_str(), value.as_str()) {
             ("reads", Some(id)) => inspection.references.push(id.into()),
             ("host", Some(host)) => inspection.hosts.push(host.to_owned()),
+            ("item", _) => inspection.loop_names.push("item"),
+            ("body", None) => inspection.body = document::read_body(value).ok(),
             ("secret", Some(name)) => inspection.secrets.push(name.to_owned()),
             _ => inspection.violations.push(Violation {
                 field: key.clone(),
@@ -401,7 +414,7 @@ proptest! {
         for node in &report.unreachable {
             let told = report.violations.iter().any(|v| {
                 v.reason == "UNREACHABLE_NODE"
-                    && node_index(v).is_some_and(|index| draft.definition.nodes[index].id == *node)
+                    && find_node(v, &draft.definition) == Some(node.as_str())
             });
             prop_assert!(told);
         }

@@ -59,7 +59,7 @@ pub(super) fn check(draft: &Draft, findings: &mut Findings) {
 /// What is wrong with the labels of a run, or with those to find flows and runs by: they keep the rules of a flow's.
 #[must_use]
 pub fn run_labels(labels: &BTreeMap<String, String>) -> Vec<Violation> {
-    let mut findings = Findings::default();
+    let mut findings = Findings::of_flow();
     check_labels(labels, Part::Start, &mut findings);
     findings.into_violations()
 }

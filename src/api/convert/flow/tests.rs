@@ -3,6 +3,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
+use crate::api::convert::{value, violation};
+use crate::flow::RetryPolicy;
+use crate::proto::on_error::Action;
 
 fn node(id: &str) -> proto::Node {
     proto::Node {
@@ -18,7 +21,30 @@ fn node(id: &str) -> proto::Node {
         }),
         effect: proto::Effect::AtMostOnce.into(),
         display_name: "Node".to_owned(),
-        ..proto::Node::default()
+        retry: Some(proto::RetryPolicy {
+            max_attempts: 3,
+            initial_interval: seconds(2),
+            coefficient: 1.5,
+            max_interval: seconds(9),
+            jitter: 0.25,
+            non_retryable_reasons: vec!["HTTP_4XX".to_owned()],
+            safe_on: vec!["HTTP_5XX".to_owned()],
+            total_timeout: seconds(60),
+        }),
+        on_error: Some(on_error(Action::DefaultOutput(value::to_proto(
+            &json!({"n": [1, null]}),
+        )))),
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the fields are optional")]
+fn seconds(seconds: i64) -> Option<prost_types::Duration> {
+    Some(prost_types::Duration { seconds, nanos: 0 })
+}
+
+fn on_error(action: Action) -> proto::OnError {
+    proto::OnError {
+        action: Some(action),
     }
 }
 
@@ -43,8 +69,10 @@ fn flow() -> proto::Flow {
                 seconds: 60,
                 nanos: 0,
             }),
+            max_open_runs: 2,
+            concurrency_key: "{{ input.user }}".to_owned(),
+            on_conflict: proto::ConflictAction::Reject.into(),
             max_parallel_steps: 7,
-            ..proto::FlowPolicy::default()
         }),
         ..proto::Flow::default()
     }
@@ -99,23 +127,67 @@ fn what_is_absent_gets_its_default() {
 }
 
 #[test]
+fn what_follows_a_failure_survives_the_way_in_and_out() {
+    let node_id = "b".to_owned();
+    let sent = [
+        on_error(Action::Port(proto::ErrorPort {})),
+        on_error(Action::Fallback(proto::FallbackNode { node_id })),
+        on_error(Action::DefaultOutput(value::to_proto(&Value::Null))),
+        on_error(Action::ContinueRun(proto::ContinueRun {})),
+    ];
+    let mut flow = flow();
+    flow.nodes = sent.iter().map(|_| node("a")).collect();
+    for (node, sent) in flow.nodes.iter_mut().zip(sent) {
+        node.on_error = Some(sent);
+    }
+
+    let (draft, violations) = draft(flow.clone());
+
+    assert_eq!(violations, []);
+    assert_eq!(graph(&draft.definition).nodes, flow.nodes);
+}
+
+#[test]
+fn what_a_retry_policy_leaves_out_is_the_default() {
+    let (draft, violations) = draft(proto::Flow {
+        nodes: vec![proto::Node {
+            retry: Some(proto::RetryPolicy::default()),
+            on_error: Some(proto::OnError::default()),
+            ..proto::Node::default()
+        }],
+        ..proto::Flow::default()
+    });
+
+    assert_eq!(violations, []);
+    let node = &draft.definition.nodes[0];
+    assert_eq!(node.retry, Some(RetryPolicy::default()));
+    assert_eq!(node.on_error, None);
+    let shown = graph(&draft.definition).nodes[0].retry.clone().unwrap();
+    assert_eq!((shown.max_attempts, shown.coefficient), (1, 2.0));
+}
+
+#[test]
 fn all_that_cannot_be_represented_is_told_at_once() {
     let mut flow = flow();
     let nan = prost_types::Value {
         kind: Some(prost_types::value::Kind::NumberValue(f64::NAN)),
     };
     flow.nodes[1].data = Some(Struct {
-        fields: [("x".to_owned(), nan)].into(),
+        fields: [("x".to_owned(), nan.clone())].into(),
     });
     flow.nodes[1].effect = 9;
-    flow.nodes[0].retry = Some(proto::RetryPolicy::default());
-    flow.nodes[0].on_error = Some(proto::OnError::default());
+    flow.nodes[0].retry = Some(proto::RetryPolicy {
+        max_attempts: -1,
+        max_interval: seconds(-1),
+        ..proto::RetryPolicy::default()
+    });
+    flow.nodes[0].on_error = Some(on_error(Action::DefaultOutput(nan)));
     flow.nodes[0].timeout = Some(prost_types::Duration {
         seconds: -1,
         nanos: 0,
     });
     flow.policy = Some(proto::FlowPolicy {
-        max_open_runs: 1,
+        max_open_runs: -1,
         concurrency_key: "k".to_owned(),
         on_conflict: 77,
         max_parallel_steps: -1,
@@ -128,13 +200,13 @@ fn all_that_cannot_be_represented_is_told_at_once() {
         fields(&violations),
         [
             ("flow.nodes[0].timeout", "OUT_OF_BOUNDS"),
-            ("flow.nodes[0].retry", "NOT_YET_SUPPORTED"),
-            ("flow.nodes[0].on_error", "NOT_YET_SUPPORTED"),
+            ("flow.nodes[0].retry.max_attempts", "OUT_OF_BOUNDS"),
+            ("flow.nodes[0].retry.max_interval", "OUT_OF_BOUNDS"),
+            ("flow.nodes[0].on_error.default_output", "NOT_A_NUMBER"),
             ("flow.nodes[1].data.x", "NOT_A_NUMBER"),
             ("flow.nodes[1].effect", "UNKNOWN_ENUM_VALUE"),
-            ("flow.policy.max_open_runs", "NOT_YET_SUPPORTED"),
-            ("flow.policy.concurrency_key", "NOT_YET_SUPPORTED"),
-            ("flow.policy.on_conflict", "NOT_YET_SUPPORTED"),
+            ("flow.policy.max_open_runs", "OUT_OF_BOUNDS"),
+            ("flow.policy.on_conflict", "UNKNOWN_ENUM_VALUE"),
             ("flow.policy.max_parallel_steps", "OUT_OF_BOUNDS"),
         ]
     );
@@ -144,8 +216,8 @@ fn all_that_cannot_be_represented_is_told_at_once() {
 fn violations_are_merged_in_the_order_of_the_fields() {
     let converted = vec![
         violation("flow.nodes[10].data.x", "NOT_A_NUMBER", ""),
-        violation("flow.policy.on_conflict", "NOT_YET_SUPPORTED", ""),
-        violation("flow.nodes[2].retry", "NOT_YET_SUPPORTED", ""),
+        violation("flow.policy.on_conflict", "UNKNOWN_ENUM_VALUE", ""),
+        violation("flow.nodes[2].retry", "OUT_OF_BOUNDS", ""),
     ];
     let validated = vec![
         violation("flow.name", "TOO_LONG", ""),
