@@ -11,12 +11,14 @@
 mod applets;
 mod bad_input;
 mod cancel;
+mod children;
 mod command_line;
 mod conformance;
 mod crash;
 mod flows;
 mod idle;
 mod journal;
+mod loops;
 mod migrations;
 mod ownership;
 mod payloads;
