@@ -8,12 +8,13 @@ mod waits;
 mod watching;
 
 use serde_json::{Value, json};
-use synapps::proto::{Flow, ListRunsRequest, Run, RunState, Step};
+use synapps::proto::run_event::Event;
+use synapps::proto::{Flow, GetRunRequest, ListRunsRequest, Run, RunEvent, RunState, Step};
 
 use crate::support::calls::Calls;
 use crate::support::flows::chain;
 use crate::support::http_bin::HttpBin;
-use crate::support::wire;
+use crate::support::{wire, within};
 
 /// `start`, `call`, which runs this flow, `end`.
 fn calling(id: &str, flow_id: &str) -> Flow {
@@ -49,14 +50,20 @@ fn call(run: &Run) -> &Step {
 }
 
 /// The child that the step `call` has started; waits for it.
+///
+/// Its parent says that it starts before it does, so that it may not be there yet.
 async fn child_of(server: &Calls, run_id: &str) -> String {
-    use synapps::proto::run_event::Event;
-    let started =
-        |event: &synapps::proto::RunEvent| matches!(event.event, Some(Event::ChildStarted(_)));
-    match server.event_once(run_id, 0, started).await.event {
-        Some(Event::ChildStarted(event)) => event.run_id,
-        _ => unreachable!("it was asked for"),
-    }
+    let started = |event: &RunEvent| matches!(event.event, Some(Event::ChildStarted(_)));
+    let Some(Event::ChildStarted(child)) = server.event_once(run_id, 0, started).await.event else {
+        unreachable!("it was asked for")
+    };
+    let request = GetRunRequest {
+        run_id: child.run_id.clone(),
+        ..GetRunRequest::default()
+    };
+    let there = async { while server.runs().get_run(request.clone()).await.is_err() {} };
+    within("the child", there).await;
+    child.run_id
 }
 
 /// All runs of a flow, oldest first.

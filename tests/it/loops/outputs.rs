@@ -100,7 +100,7 @@ async fn a_body_of_several_ends_gives_an_object_of_those_that_an_item_reached() 
         "nodes": [
             {"id": "large", "type": "if_else", "data": {"operation": "cel", "expression": "content > 10"}},
             {"id": "halved", "type": "transform", "data": expression("content / 2")},
-            {"id": "kept", "type": "end"},
+            {"id": "kept", "type": "transform", "data": {}},
             {"id": "place", "type": "transform", "data": expression("index")},
         ],
         "edges": [
@@ -116,6 +116,27 @@ async fn a_body_of_several_ends_gives_an_object_of_those_that_an_item_reached() 
         output(&run),
         json!([{"kept": 4, "place": 0}, {"halved": 20, "place": 1}])
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_in_the_body_says_alone_what_an_item_gives() {
+    let server = TestServer::start().await;
+    let body = json!({
+        "nodes": [
+            {"id": "large", "type": "if_else", "data": {"operation": "cel", "expression": "content > 10"}},
+            {"id": "kept", "type": "end"},
+            {"id": "beside", "type": "transform", "data": {}},
+        ],
+        "edges": [
+            {"source": "large", "source_handle": "true", "target": "kept"},
+            {"source": "large", "source_handle": "false", "target": "beside"},
+        ],
+    });
+    let flow = looping("end", json!({ "array_source": [4, 40], "body": body }));
+
+    let run = run(&server, flow, json!({})).await;
+
+    assert_eq!(output(&run), json!([null, 40]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
