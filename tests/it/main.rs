@@ -15,6 +15,7 @@ mod children;
 mod command_line;
 mod conformance;
 mod crash;
+mod failures;
 mod flows;
 mod idle;
 mod journal;
