@@ -3,17 +3,23 @@
 //! [`Engine`] is the handle that the api calls. Behind it are one `driver` task per open run, and two loops that
 //! `ownership` keeps: one renews the lease, the other claims runs and reads letters.
 
+pub mod approval;
 mod attempt;
 mod cancel;
 pub(crate) mod changes;
 mod children;
 mod clock;
+pub mod control;
 mod driver;
 mod lease;
 mod ownership;
-mod payloads;
+mod pause;
+pub mod payloads;
 mod plan;
 mod pool;
+mod resolve;
+mod retry;
+pub mod signal;
 mod start;
 mod view;
 
@@ -181,6 +187,9 @@ pub enum Error {
         /// How it ended.
         state: RunState,
     },
+    /// It cannot be asked of the run as it stands.
+    #[error(transparent)]
+    Refused(#[from] control::Refused),
     /// The request id has started another run, by another request.
     #[error("request id {request_id} was used for another request, which started run {run_id}")]
     RequestIdReused {

@@ -1,5 +1,6 @@
 //! Errors into `Status`: the only place where a gRPC code is chosen.
 
+mod control;
 pub(crate) mod refusal;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use crate::engine;
 use crate::flow::Violation;
 use crate::ids::{FlowId, RunId};
 use crate::run::state::RunState;
+use crate::store::deletion::Relation;
 use crate::store::{self, Class};
 
 /// Why a call is refused.
@@ -48,6 +50,16 @@ pub enum Error {
         id: RunId,
         /// Where it stands.
         state: RunState,
+    },
+    /// Another run that is open may still need the run.
+    #[error("run {id} is in use by run {by}")]
+    RunInUse {
+        /// Which run.
+        id: RunId,
+        /// What the other one is to it.
+        relation: Relation,
+        /// The other one.
+        by: RunId,
     },
     /// A sequence that does not exist yet.
     #[error("run {id} has no event {asked}: its last one is {last}")]
@@ -145,6 +157,7 @@ impl From<Error> for Status {
             .with("runId", id)
             .with("state", state)
             .status(),
+            Error::RunInUse { id, relation, by } => control::in_use(id, relation, by),
             Error::SequenceBeyondEnd { id, asked, last } => Refusal::new(
                 Code::OutOfRange,
                 "SEQUENCE_BEYOND_END",
@@ -223,6 +236,7 @@ fn engine_status(error: engine::Error) -> Status {
         .with("runId", id)
         .with("state", state)
         .status(),
+        engine::Error::Refused(refused) => control::status(refused),
         engine::Error::RequestIdReused { request_id, run_id } => {
             let request_id = shown(&request_id);
             Refusal::new(

@@ -255,9 +255,9 @@ impl Engine {
     pub(super) fn deliver(&self, letter: Letter) {
         let mailbox = self.open().get(&letter.key).cloned();
         match mailbox {
-            // Where it does not get through, the tick brings it.
-            Some(mailbox) => drop(mailbox.try_send(Message::Letter(letter))),
-            None => self.inner.tick_soon.notify_one(),
+            Some(mailbox) if mailbox.try_send(Message::Letter(letter)).is_ok() => {}
+            // It is elsewhere, has just left or is busy: the tick brings it.
+            _ => self.inner.tick_soon.notify_one(),
         }
     }
 

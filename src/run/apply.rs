@@ -60,7 +60,9 @@ impl Run {
             }
             Event::RunAdmitted(_) => {
                 self.history.blocked = false;
-                self.goes_on();
+                if self.history.state != RunState::Paused {
+                    self.goes_on();
+                }
             }
             Event::RunStarted(event) => {
                 self.history.state = RunState::Running;

@@ -79,12 +79,10 @@ impl Run {
         if let Some(ending) = self.ending(now) {
             return self.bring_to_end(now, &ending);
         }
-        if self.history.blocked {
-            return self.rest(WaitReason::Concurrency);
-        }
         match self.history.state {
             RunState::Paused if self.in_flight.is_empty() => return self.rest(WaitReason::Paused),
             RunState::Paused => return Vec::new(),
+            _ if self.history.blocked => return self.rest(WaitReason::Concurrency),
             RunState::Queued => return vec![Command::Start],
             _ => {}
         }

@@ -14,6 +14,7 @@ mod cancel;
 mod children;
 mod command_line;
 mod conformance;
+mod control;
 mod crash;
 mod failures;
 mod flows;
