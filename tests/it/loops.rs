@@ -9,6 +9,7 @@ mod outputs;
 mod recorded;
 mod sizes;
 mod steps;
+mod waits;
 mod watching;
 
 use serde_json::{Value, json};
