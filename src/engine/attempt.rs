@@ -54,6 +54,8 @@ pub struct Assignment {
     pub started_at: DateTime<Utc>,
     /// What is to be done.
     pub task: Task,
+    /// The payload of what has ended its wait, if that has one.
+    pub wakening: Option<Source>,
     /// The bound of the attempt.
     pub timeout: Duration,
     /// The run's input.
