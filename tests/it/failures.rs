@@ -95,7 +95,8 @@ fn at(time: Option<Timestamp>) -> DateTime<Utc> {
     DateTime::from_timestamp(time.seconds, nanos).expect("it is a time")
 }
 
-/// Whether a wait is as long as this, give or take what it takes to write it down.
+/// Whether a wait is as long as this, but for what it took to write it down after it was decided.
 fn lasts((from, to): (DateTime<Utc>, DateTime<Utc>), milliseconds: i64) -> bool {
-    ((to - from) - TimeDelta::milliseconds(milliseconds)).abs() < TimeDelta::milliseconds(40)
+    let missing = TimeDelta::milliseconds(milliseconds) - (to - from);
+    (-1..50).contains(&missing.num_milliseconds())
 }

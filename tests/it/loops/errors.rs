@@ -274,7 +274,7 @@ async fn an_attempt_inside_an_item_has_its_own_time() {
     let bin = HttpBin::start().await;
     let _held = bin.hold("/1");
     let mut flow = asking(&bin, "collect");
-    in_get(&mut flow, "timeout", &json!("0.3s"));
+    in_get(&mut flow, "timeout", &json!("1s"));
 
     let run = run(&server, flow, json!([0, 0, 0])).await;
 
@@ -289,7 +289,7 @@ async fn an_item_in_doubt_waits_for_somebodys_word_when_all_others_are_done() {
     let bin = HttpBin::start().await;
     let _held = bin.hold("/1");
     let mut flow = asking(&bin, "skip");
-    in_get(&mut flow, "timeout", &json!("0.3s"));
+    in_get(&mut flow, "timeout", &json!("1s"));
     in_get(&mut flow, "effect", &json!("EFFECT_AT_MOST_ONCE"));
     let run_id = server
         .save_and_start(flow, &json!([0, 0, 0, 0, 0, 0]))
