@@ -3,17 +3,24 @@
 //! [`Engine`] is the handle that the api calls. Behind it are one `driver` task per open run, and two loops that
 //! `ownership` keeps: one renews the lease, the other claims runs and reads letters.
 
+pub mod approval;
 mod attempt;
 mod cancel;
+pub(crate) mod changes;
 mod children;
 mod clock;
+pub mod control;
 mod driver;
 pub mod fork;
 mod lease;
 mod ownership;
-mod payloads;
+mod pause;
+pub mod payloads;
 mod plan;
 mod pool;
+mod resolve;
+mod retry;
+pub mod signal;
 mod start;
 mod view;
 
@@ -27,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+use self::changes::Changes;
 use self::children::Order;
 use self::clock::Clock;
 use self::driver::Message;
@@ -111,6 +119,7 @@ pub struct Engine {
 struct Inner {
     parts: Arc<Parts>,
     hub: Hub,
+    changes: Changes,
     registry: Registry,
     /// The mailbox of each run that is in memory.
     open: Mutex<HashMap<RunKey, mpsc::Sender<Message>>>,
@@ -179,6 +188,9 @@ pub enum Error {
         /// How it ended.
         state: RunState,
     },
+    /// It cannot be asked of the run as it stands.
+    #[error(transparent)]
+    Refused(#[from] control::Refused),
     /// The request id has started another run, by another request.
     #[error("request id {request_id} was used for another request, which started run {run_id}")]
     RequestIdReused {
@@ -269,6 +281,7 @@ impl Engine {
             inner: Arc::new(Inner {
                 parts: Arc::new(parts),
                 hub,
+                changes: Changes::default(),
                 registry,
                 open: Mutex::default(),
                 drivers: TaskTracker::new(),
@@ -283,6 +296,7 @@ impl Engine {
         engine.keep_lease(renewals);
         engine.keep_ticking();
         engine.keep_children(to_be_done);
+        engine.keep_telling_changes();
         info!(executor.id = %executor, "the executor is at work");
         Ok(engine)
     }

@@ -5,6 +5,7 @@
 
 mod apply;
 pub mod event;
+mod fact;
 mod fates;
 mod next;
 mod reopen;

@@ -5,7 +5,9 @@
 //! must not wait for the pool (lease renewal, LISTEN, migrations); and a [`lane::Lane`], for the journal, which must
 //! know the exact SQLSTATE of a failure.
 
+pub mod approvals;
 pub mod births;
+pub mod changes;
 pub mod children;
 pub mod deletion;
 mod dial;
@@ -21,10 +23,12 @@ pub mod partitions;
 pub mod payloads;
 mod pool;
 pub mod preflight;
+pub mod reopening;
 pub mod revisions;
 pub mod runs;
 #[expect(missing_docs, reason = "generated")]
 pub mod schema;
+pub mod signals;
 pub mod standing;
 pub mod tls;
 

@@ -1,5 +1,6 @@
 //! Errors into `Status`: the only place where a gRPC code is chosen.
 
+mod control;
 pub(crate) mod refusal;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use crate::engine;
 use crate::flow::Violation;
 use crate::ids::{FlowId, RunId};
 use crate::run::state::RunState;
+use crate::store::deletion::Relation;
 use crate::store::{self, Class};
 
 /// Why a call is refused.
@@ -49,6 +51,16 @@ pub enum Error {
         /// Where it stands.
         state: RunState,
     },
+    /// Another run that is open may still need the run.
+    #[error("run {id} is in use by run {by}")]
+    RunInUse {
+        /// Which run.
+        id: RunId,
+        /// What the other one is to it.
+        relation: Relation,
+        /// The other one.
+        by: RunId,
+    },
     /// A sequence that does not exist yet.
     #[error("run {id} has no event {asked}: its last one is {last}")]
     SequenceBeyondEnd {
@@ -66,6 +78,18 @@ pub enum Error {
         seconds: u64,
         /// Sequence of the last event that was sent.
         sequence: i64,
+    },
+    /// A watcher of many runs has read nothing for too long.
+    #[error("nothing was read from the stream for {seconds} s; watch again")]
+    RunsWatcherTooSlow {
+        /// For how long.
+        seconds: u64,
+    },
+    /// More runs are wanted by one watcher than it can follow.
+    #[error("more than {limit} runs that satisfy the filter are open")]
+    TooManyRuns {
+        /// The most that it can follow.
+        limit: usize,
     },
     /// The process is about to end; the stream can be resumed elsewhere.
     #[error("the service is shutting down; watch again after event {sequence}")]
@@ -133,6 +157,7 @@ impl From<Error> for Status {
             .with("runId", id)
             .with("state", state)
             .status(),
+            Error::RunInUse { id, relation, by } => control::in_use(id, relation, by),
             Error::SequenceBeyondEnd { id, asked, last } => Refusal::new(
                 Code::OutOfRange,
                 "SEQUENCE_BEYOND_END",
@@ -154,6 +179,29 @@ impl From<Error> for Status {
             .quota("watcher", "the time in which a watcher has to read something")
             .retry_soon()
             .status(),
+            Error::RunsWatcherTooSlow { seconds } => Refusal::new(
+                Code::ResourceExhausted,
+                "WATCHER_TOO_SLOW",
+                format!("nothing was read from the stream for {seconds} s; watch again"),
+            )
+            .with("seconds", seconds)
+            .quota("watcher", "the time in which a watcher has to read something")
+            .retry_soon()
+            .status(),
+            Error::TooManyRuns { limit } => {
+                let what = format!(
+                    "more than {limit} runs that satisfy the filter are open, which is the most that one watch follows"
+                );
+                Refusal::new(
+                    Code::ResourceExhausted,
+                    "TOO_MANY_RUNS",
+                    format!("{what}; narrow it by flow_id, states or labels, or page with ListRuns"),
+                )
+                .with("limit", limit)
+                .quota("watched runs", &what)
+                .retry_soon()
+                .status()
+            }
             Error::Draining { sequence } => Refusal::new(
                 Code::Unavailable,
                 "DRAINING",
@@ -188,6 +236,7 @@ fn engine_status(error: engine::Error) -> Status {
         .with("runId", id)
         .with("state", state)
         .status(),
+        engine::Error::Refused(refused) => control::status(refused),
         engine::Error::RequestIdReused { request_id, run_id } => {
             let request_id = shown(&request_id);
             Refusal::new(

@@ -5,6 +5,7 @@
 //! owner of the parent, or by the tick.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
@@ -21,7 +22,7 @@ use crate::store::inbox::{self, Letter, Request};
 use crate::store::{self, children, events, runs};
 
 /// Something to be done for a run beyond it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) enum Order {
     /// Start a child, if it is not there yet.
     Start(Box<Start>),
@@ -32,7 +33,7 @@ pub(super) enum Order {
 }
 
 /// A child that is to be started.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Start {
     /// The child.
     pub(super) child: RunKey,
@@ -42,6 +43,27 @@ pub(super) struct Start {
     pub(super) priority: i32,
     /// The step that waits.
     pub(super) parent: Parent,
+    /// Counts it until it is there.
+    #[expect(dead_code, reason = "held until the order is fulfilled")]
+    pub(super) unborn: Unborn,
+}
+
+/// Counts a child that was ordered, until it is there or cannot be.
+#[derive(Debug)]
+pub(super) struct Unborn(Arc<AtomicU32>);
+
+impl Unborn {
+    /// One more.
+    pub(super) fn count(counter: &Arc<AtomicU32>) -> Self {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(counter))
+    }
+}
+
+impl Drop for Unborn {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// How many orders are worked on at once.
@@ -122,7 +144,8 @@ impl Engine {
             return Ok(());
         };
         match self.bear_child(start, &parent, &event).await {
-            Ok(Born::Yes) => Ok(()),
+            // Where the process drains, the next owner of the parent starts it.
+            Ok(Born::Yes) | Err(Error::Draining) => Ok(()),
             Ok(Born::Before(_) | Born::Reused(_)) => {
                 unreachable!("a child has no request id that could be taken")
             }
@@ -136,8 +159,6 @@ impl Engine {
             Err(Error::Store(store::Error::Corrupt(why))) => {
                 self.give_up_child(child, &parent, why).await
             }
-            // The next owner of the parent starts it.
-            Err(Error::Draining) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -233,9 +254,9 @@ impl Engine {
     pub(super) fn deliver(&self, letter: Letter) {
         let mailbox = self.open().get(&letter.key).cloned();
         match mailbox {
-            // Where it does not get through, the tick brings it.
-            Some(mailbox) => drop(mailbox.try_send(Message::Letter(letter))),
-            None => self.inner.tick_soon.notify_one(),
+            Some(mailbox) if mailbox.try_send(Message::Letter(letter)).is_ok() => {}
+            // It is elsewhere, has just left or is busy: the tick brings it.
+            _ => self.inner.tick_soon.notify_one(),
         }
     }
 

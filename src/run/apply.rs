@@ -62,7 +62,9 @@ impl Run {
             }
             Event::RunAdmitted(_) => {
                 self.history.blocked = false;
-                self.goes_on();
+                if self.history.state != RunState::Paused {
+                    self.goes_on();
+                }
             }
             Event::RunStarted(event) => {
                 self.history.state = RunState::Running;
@@ -97,6 +99,30 @@ impl Run {
             }
             Event::RunCancelled(_) => self.ended(RunState::Cancelled, at),
             Event::RunReopened(event) => self.reopened(event),
+            event => return self.change_step(sequence, at, event),
+        }
+        Ok(())
+    }
+
+    /// The same for events that are about a step.
+    fn change_step(
+        &mut self,
+        sequence: i64,
+        at: DateTime<Utc>,
+        event: &Event,
+    ) -> Result<(), String> {
+        match event {
+            Event::RunQueued(_)
+            | Event::RunAdmitted(_)
+            | Event::RunStarted(_)
+            | Event::RunWaiting(_)
+            | Event::RunPaused(_)
+            | Event::RunResumed(_)
+            | Event::RunCancelling(_)
+            | Event::RunSucceeded(_)
+            | Event::RunFailed(_)
+            | Event::RunCancelled(_)
+            | Event::RunReopened(_) => {}
             Event::SignalReceived(event) => self.signalled(sequence, event)?,
             Event::ApprovalResolved(event) => self.approved(sequence, event)?,
             Event::ChildEnded(event) => self.child_ended(event)?,

@@ -79,12 +79,10 @@ impl Run {
         if let Some(ending) = self.ending(now) {
             return self.bring_to_end(now, &ending);
         }
-        if self.history.blocked {
-            return self.rest(WaitReason::Concurrency);
-        }
         match self.history.state {
             RunState::Paused if self.in_flight.is_empty() => return self.rest(WaitReason::Paused),
             RunState::Paused => return Vec::new(),
+            _ if self.history.blocked => return self.rest(WaitReason::Concurrency),
             RunState::Queued => return vec![Command::Start],
             _ => {}
         }
@@ -246,7 +244,8 @@ impl Run {
     fn ends_at_once(&self, key: StepKey) -> bool {
         let has_child = self.find_step(key).and_then(|step| step.wait.as_ref());
         let has_child = has_child.is_some_and(|wait| matches!(wait.what, Awaited::Child { .. }));
-        !self.in_flight.contains(&key) && !(has_child && self.history.waiting.contains_key(&key))
+        let waits_for_child = has_child && self.history.waiting.contains_key(&key);
+        !(waits_for_child || self.in_flight.contains(&key))
     }
 
     /// Open steps of items that have failed, or of loops that have.

@@ -7,7 +7,6 @@ use serde_json::{Map, Value, json};
 
 use super::run_key;
 use super::show::Wanted as Shown;
-use super::start::check_request_id;
 use crate::api::Api;
 use crate::api::checks::Checks;
 use crate::api::convert::event::number;
@@ -59,7 +58,7 @@ impl Api {
         let mut checks = Checks::default();
         let run_id = checks.run_id(&request.run_id);
         let revision = wanted(&request, &mut checks);
-        check_request_id(&request.request_id, &mut checks);
+        checks.request_id(&request.request_id);
         checks.extend(validate::run_labels(&request.labels));
         let given = request.input_overrides.map(|given| {
             let given = value::struct_from_proto(given, "input_overrides");
@@ -72,7 +71,7 @@ impl Api {
             outputs.insert(id, checks.take(value::from_proto(output, &field)));
         }
         let mut outputs = Value::Object(outputs);
-        checks.extend(self.problems(&outputs, "output_overrides"));
+        checks.payload("output_overrides", &outputs, self.settings.max_input_bytes);
         checks.finish()?;
         let body = json!({
             "fork": run_id.to_string(),

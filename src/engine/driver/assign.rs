@@ -103,12 +103,11 @@ impl Driver {
     /// The item of the innermost loop that a scope is in.
     fn item_of(&self, scope: ScopeId) -> Option<(Source, u32)> {
         let place = self.run.scope(scope).place()?;
-        let source = match self.items.get(&place.of) {
-            Some(items) => Source::Ready(Arc::clone(items)),
-            None => {
-                let (sequence, info) = &self.run.turns(place.of)?.items;
-                self.source(*sequence, info.clone())
-            }
+        let source = if let Some(items) = self.items.get(&place.of) {
+            Source::Ready(Arc::clone(items))
+        } else {
+            let (sequence, info) = &self.run.turns(place.of)?.items;
+            self.source(*sequence, info.clone())
         };
         Some((source, place.item))
     }

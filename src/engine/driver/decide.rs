@@ -1,5 +1,7 @@
 //! What the run wants done: journaled, started, stopped.
 
+use std::sync::atomic::Ordering;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
 use serde_json::Map;
@@ -13,7 +15,7 @@ use crate::run::event::{
     StepOutcomeUnknown, StepSkipped, StepStarted,
 };
 use crate::run::scope::StepKey;
-use crate::run::state::WaitReason;
+use crate::run::state::{RunState, WaitReason};
 use crate::run::step::{INTERRUPTED, Woken};
 
 impl Driver {
@@ -90,24 +92,29 @@ impl Driver {
     }
 
     fn start(&mut self, now: DateTime<Utc>) {
-        let deadline = now + self.time_to_run();
+        let longest = self.parts.settings.max_run_time;
+        let deadline = now + self.plan.time_to_run(longest);
         let parents = self.run.parent().map(|parent| parent.deadline);
         let deadline = parents.map_or(deadline, |parents| deadline.min(parents));
         self.record(RunStarted { deadline }, None);
     }
 
-    /// How long the run may take from its start.
-    fn time_to_run(&self) -> TimeDelta {
-        let longest = self.parts.settings.max_run_time;
-        let bound = self.plan.policy().run_timeout;
-        let bound = bound.map_or(longest, |timeout| timeout.min(longest));
-        TimeDelta::from_std(bound).unwrap_or(TimeDelta::days(30))
-    }
-
     /// Leaves memory, unless it is not worth it; says whether the run has changed.
     fn rest(&mut self, reason: WaitReason, until: DateTime<Utc>, now: DateTime<Utc>) -> bool {
         let short = TimeDelta::from_std(SHORT_WAIT).unwrap_or_default();
-        if until - now <= short || self.draining {
+        if self.draining {
+            return false;
+        }
+        if until - now <= short {
+            if self.run.state() == RunState::Waiting && !self.pending.is_empty() {
+                // It was parked, and what a letter has brought must not park it again while it stays here.
+                self.record(RunResumed { reason }, None);
+                return true;
+            }
+            return false;
+        }
+        if self.unborn.load(Ordering::Relaxed) > 0 {
+            self.idle_since = Some(tokio::time::Instant::now());
             return false;
         }
         if reason == WaitReason::Child {

@@ -14,6 +14,7 @@ use super::shapes::{any_shape, graph};
 use super::simulation::{Applets, Simulation, any_chance};
 use crate::flow::Effect;
 use crate::run::event::{Event, Recorded};
+use crate::run::scope::StepKey;
 use crate::run::{Command, Run};
 
 proptest! {
@@ -111,7 +112,7 @@ fn said_of(run: &Run, at: DateTime<Utc>) -> Expected {
     let steps = run.steps().map(|(node, step)| {
         let attempts: Vec<&str> = step.attempts.iter().map(|it| it.state.as_str()).collect();
         let told = serde_json::json!([step.state.as_str(), attempts]);
-        (run.path(node).to_string(), told)
+        (run.path(StepKey::top(node)).to_string(), told)
     });
     Expected {
         state: run.state().to_string(),
@@ -122,14 +123,20 @@ fn said_of(run: &Run, at: DateTime<Utc>) -> Expected {
 }
 
 fn wanted(run: &Run, command: &Command) -> String {
+    let path = |key: &StepKey| run.path(*key);
     match command {
         Command::Start => "start".to_owned(),
         Command::Resume(_) => "resume".to_owned(),
-        Command::Skip(node) => format!("skip {}", run.path(*node)),
-        Command::Attempt { node, number, .. } => format!("attempt {number} of {}", run.path(*node)),
-        Command::Park(node) => format!("park {}", run.path(*node)),
+        Command::Skip(key) => format!("skip {}", path(key)),
+        Command::Attempt { key, number, .. } => format!("attempt {number} of {}", path(key)),
+        Command::Expire(key) => format!("expire {}", path(key)),
+        Command::Collect(key) => format!("collect {}", path(key)),
+        Command::FailLoop(key, error) => format!("fail {}, {}", path(key), error.failure.reason),
+        Command::Condemn(key) => format!("condemn {}", path(key)),
+        Command::Park(key) => format!("park {}", path(key)),
         Command::Stop(cause) => format!("stop, {cause}"),
-        Command::Abandon(node, cause) => format!("abandon {}, {cause}", run.path(*node)),
+        Command::StopStep(key) => format!("stop {}", path(key)),
+        Command::Abandon(key, cause) => format!("abandon {}, {cause}", path(key)),
         Command::Succeed => "succeed".to_owned(),
         Command::Fail(error) => format!("fail, {}", error.failure.reason),
         Command::Cancel => "cancel".to_owned(),

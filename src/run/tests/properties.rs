@@ -8,6 +8,7 @@ use super::simulation::{Applets, Simulation, any_chance};
 use crate::flow::Effect;
 use crate::flow::graph::NodeIndex;
 use crate::run::event::Event;
+use crate::run::scope::StepKey;
 use crate::run::state::{RunState, StepState};
 use crate::run::{Command, Run};
 
@@ -20,7 +21,7 @@ proptest! {
             let run = &now.story.run;
             let ending = is_ending(now);
             for ((node, step), fate) in run.steps().zip(fates(run)) {
-                let is_begun = run.in_flight().contains(&node) || step.state != StepState::Pending;
+                let is_begun = run.in_flight().contains(&StepKey::top(node)) || step.state != StepState::Pending;
                 match fate {
                     Fate::Live if ending => assert_ne!(step.state, StepState::Skipped, "{now:?}"),
                     Fate::Live => assert!(is_begun && step.state != StepState::Skipped || !now.has_room(), "{now:?}"),
@@ -42,15 +43,15 @@ proptest! {
             assert!(!commands.is_empty() || !run.in_flight().is_empty(), "the run is stuck: {now:?}");
             for command in commands {
                 match command {
-                    Command::Attempt { node, number, waited } => {
-                        let last = run.step(*node).attempt();
-                        assert_eq!(fates[node.at()], Fate::Live, "{now:?}");
-                        assert_eq!(run.delivered(*node), deliverers(run, &fates, *node), "{now:?}");
+                    Command::Attempt { key, number, waited } => {
+                        let last = run.step(*key).attempt();
+                        assert_eq!(fates[key.node.at()], Fate::Live, "{now:?}");
+                        assert_eq!(run.delivered(*key), deliverers(run, &fates, key.node), "{now:?}");
                         assert_eq!(*number, if *waited { last } else { last + 1 }, "{now:?}");
-                        assert!(!run.in_flight().contains(node) && !is_ending(now), "{now:?}");
+                        assert!(!run.in_flight().contains(key) && !is_ending(now), "{now:?}");
                     }
-                    Command::Skip(node) => assert_eq!(fates[node.at()], Fate::Dead, "{now:?}"),
-                    Command::Park(node) => assert_eq!(run.graph().node(*node).effect, Effect::AtMostOnce),
+                    Command::Skip(key) => assert_eq!(fates[key.node.at()], Fate::Dead, "{now:?}"),
+                    Command::Park(key) => assert_eq!(run.graph().node(key.node).effect, Effect::AtMostOnce),
                     Command::Stop(_) => assert!(!run.in_flight().is_empty(), "{now:?}"),
                     Command::Succeed => assert!(all_settled(run) && commands.len() == 1, "{now:?}"),
                     Command::Wait { until, .. } => assert!(*until > now.story.now && commands.len() == 1, "{now:?}"),
@@ -58,9 +59,12 @@ proptest! {
                         assert!(run.in_flight().is_empty() && commands.len() == 1, "{now:?}");
                     }
                     Command::Start | Command::Resume(_) | Command::Abandon(..) => {}
+                    Command::Expire(_) | Command::Collect(_) | Command::FailLoop(..) | Command::Condemn(_) | Command::StopStep(_) => {
+                        panic!("{now:?}")
+                    }
                 }
-                let steps = |node: &NodeIndex| commands.iter().filter(|&it| step_of(it) == Some(*node)).count();
-                assert!(step_of(command).is_none_or(|node| steps(&node) == 1), "two commands for a step: {now:?}");
+                let steps = |key: &StepKey| commands.iter().filter(|&it| step_of(it) == Some(*key)).count();
+                assert!(step_of(command).is_none_or(|key| steps(&key) == 1), "two commands for a step: {now:?}");
             }
         }, |_| ());
     }
@@ -70,7 +74,7 @@ proptest! {
         let ended = Simulation::ended(shape, chance, Applets::Obedient);
 
         for (node, step) in ended.story.run.steps() {
-            let path = ended.story.run.path(node);
+            let path = ended.story.run.path(StepKey::top(node));
             let ends = ended.story.journal.iter().filter(|it| {
                 ends_a_step(&it.event) && it.event.step().is_some_and(|(of, _)| *of == path)
             });
@@ -89,7 +93,7 @@ proptest! {
         for (node, step) in ended.story.run.steps() {
             if ended.shape.graph.node(node).effect == Effect::AtMostOnce {
                 // An attempt that asked to wait has done nothing yet, and goes on.
-                let launches = ended.launches.iter().filter(|it| it.node == node && !it.waited);
+                let launches = ended.launches.iter().filter(|it| it.key.node == node && !it.waited);
                 prop_assert!(launches.count() <= 1, "{:?}", ended);
                 prop_assert!(step.attempt() <= 1, "{:?}", ended);
             }
@@ -152,7 +156,7 @@ proptest! {
             .nodes()
             .filter(|(_, node)| if has_end { &*node.kind == "end" } else { node.outgoing.is_empty() })
             .map(|(index, _)| index)
-            .filter(|&index| run.step(index).state == StepState::Succeeded)
+            .filter(|&index| run.top_step(index).state == StepState::Succeeded)
             .collect();
         prop_assert_eq!(run.ends(), expected, "{:?}", ended);
     }
@@ -183,12 +187,17 @@ fn ends_a_step(event: &Event) -> bool {
     )
 }
 
-fn step_of(command: &Command) -> Option<NodeIndex> {
+fn step_of(command: &Command) -> Option<StepKey> {
     match command {
-        Command::Skip(node)
-        | Command::Attempt { node, .. }
-        | Command::Park(node)
-        | Command::Abandon(node, _) => Some(*node),
+        Command::Skip(key)
+        | Command::Attempt { key, .. }
+        | Command::Expire(key)
+        | Command::Collect(key)
+        | Command::FailLoop(key, _)
+        | Command::Condemn(key)
+        | Command::Park(key)
+        | Command::StopStep(key)
+        | Command::Abandon(key, _) => Some(*key),
         Command::Start
         | Command::Resume(_)
         | Command::Stop(_)

@@ -1,6 +1,6 @@
 //! What is to become of each node, said as simply as possible: the rules that the state machine is compared with.
 
-use crate::flow::graph::{GraphEdge, NodeIndex};
+use crate::flow::graph::{Exit, GraphEdge, NodeIndex};
 use crate::run::Run;
 use crate::run::state::StepState;
 
@@ -61,11 +61,11 @@ fn fate(run: &Run, node: NodeIndex, known: &mut Vec<Option<Fate>>) -> Fate {
 
 /// An edge delivers if its source succeeded and left by its port; an edge without a port is left by any.
 fn edge_fate(run: &Run, edge: &GraphEdge, source: Fate) -> Fate {
-    let step = run.step(edge.source);
+    let step = run.top_step(edge.source);
     match (source, &step.output) {
         (Fate::Dead, _) => Fate::Dead,
         (Fate::Live, Some(output)) if step.state == StepState::Succeeded => {
-            if edge.port.is_empty() || *edge.port == *output.port {
+            if edge.way.is_taken(Exit::By(&output.port)) {
                 Fate::Live
             } else {
                 Fate::Dead

@@ -42,6 +42,8 @@ pub(super) fn node(id: &str, effect: Effect) -> NodeShape {
         id: NodeId::from(id),
         kind: kind.into(),
         effect,
+        body: None,
+        fallback: None,
     }
 }
 
@@ -63,7 +65,7 @@ pub(super) fn edge(text: &str) -> Edge {
 pub(super) fn graph(nodes: &[(&str, Effect)], edges: &[&str]) -> Arc<Graph> {
     let nodes = nodes.iter().map(|(id, effect)| node(id, *effect)).collect();
     let edges: Vec<Edge> = edges.iter().map(|text| edge(text)).collect();
-    Arc::new(Graph::new(nodes, &edges))
+    Arc::new(Graph::new(0, nodes, &edges))
 }
 
 /// A node as chance gives it.
@@ -155,7 +157,7 @@ fn shape(sketches: &[Sketch], places: &[usize], edges: &[String]) -> Shape {
     let text = format!("{}; {}", written.join(", "), edges.join(", "));
     let edges: Vec<Edge> = edges.iter().map(|text| edge(text)).collect();
     Shape {
-        graph: Arc::new(Graph::new(nodes, &edges)),
+        graph: Arc::new(Graph::new(0, nodes, &edges)),
         ports,
         text,
     }

@@ -17,8 +17,8 @@ pub(super) use self::chance::{Chance, any_chance};
 use super::shapes::Shape;
 use super::story::Story;
 use crate::flow::Effect;
-use crate::flow::graph::NodeIndex;
 use crate::run::event::{Event, RunCancelling};
+use crate::run::scope::StepKey;
 use crate::run::state::{RunState, StopCause};
 use crate::run::{Command, Run};
 
@@ -46,7 +46,7 @@ pub(super) struct Simulation {
     applets: Applets,
     /// How many events are durable.
     committed: usize,
-    flights: BTreeMap<NodeIndex, Flight>,
+    flights: BTreeMap<StepKey, Flight>,
     stopping: Option<StopCause>,
     /// The run before the event that ends or parks it.
     before_end: Option<Run>,
@@ -67,7 +67,7 @@ struct Flight {
 /// An attempt that was let go: from here on it can take effect outside.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Launch {
-    pub node: NodeIndex,
+    pub key: StepKey,
     pub waited: bool,
 }
 
@@ -155,8 +155,8 @@ impl Simulation {
     fn goes_well(&mut self) {
         if self.committed < self.story.journal.len() {
             self.commit(self.story.journal.len());
-        } else if let Some(&node) = self.may_land().first() {
-            self.land(node);
+        } else if let Some(&key) = self.may_land().first() {
+            self.land(key);
         } else {
             let now = self.story.now;
             let wake = self.story.run.wakes_at(now).expect("the run is stuck");
@@ -168,18 +168,18 @@ impl Simulation {
     fn something_lands(&mut self) {
         let flights = self.may_land();
         if !flights.is_empty() {
-            let node = flights[self.chance.pick(flights.len())];
-            self.land(node);
+            let key = flights[self.chance.pick(flights.len())];
+            self.land(key);
         }
     }
 
     /// Attempts that have begun and may end.
-    fn may_land(&self) -> Vec<NodeIndex> {
+    fn may_land(&self) -> Vec<StepKey> {
         if self.stopping.is_some() && self.applets == Applets::Stubborn {
             return Vec::new();
         }
         let begun = self.flights.iter().filter(|(_, it)| it.gate.is_none());
-        begun.map(|(&node, _)| node).collect()
+        begun.map(|(&key, _)| key).collect()
     }
 
     fn commits_some(&mut self) {
@@ -192,14 +192,14 @@ impl Simulation {
     fn commit(&mut self, events: usize) {
         self.committed = events;
         let committed = self.story.journal[events - 1].sequence;
-        let free: Vec<NodeIndex> = self
+        let free: Vec<StepKey> = self
             .flights
             .iter()
             .filter(|(_, flight)| flight.gate.is_some_and(|gate| gate <= committed))
-            .map(|(&node, _)| node)
+            .map(|(&key, _)| key)
             .collect();
-        for node in free {
-            self.launch(node);
+        for key in free {
+            self.launch(key);
         }
     }
 
@@ -270,20 +270,20 @@ impl Simulation {
         self.adopted_at = self.story.now;
     }
 
-    fn launch(&mut self, node: NodeIndex) {
-        let flight = self.flights.get_mut(&node).expect("it was assigned");
+    fn launch(&mut self, key: StepKey) {
+        let flight = self.flights.get_mut(&key).expect("it was assigned");
         flight.gate = None;
         let launch = Launch {
-            node,
+            key,
             waited: flight.waited,
         };
-        let step = self.story.run.step(node);
+        let step = self.story.run.step(key);
         assert!(!step.state.is_final(), "a decided step is let go");
         self.launches.push(launch);
     }
 
-    fn effect(&self, node: NodeIndex) -> Effect {
-        self.shape.graph.node(node).effect
+    fn effect(&self, key: StepKey) -> Effect {
+        self.shape.graph.node(key.node).effect
     }
 
     fn record_end(&mut self, event: impl Into<Event>) {

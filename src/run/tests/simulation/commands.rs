@@ -4,12 +4,12 @@ use chrono::TimeDelta;
 
 use super::{Flight, Simulation};
 use crate::flow::Effect;
-use crate::flow::graph::NodeIndex;
 use crate::run::Command;
 use crate::run::event::{
     RunCancelled, RunFailed, RunResumed, RunStarted, RunSucceeded, RunWaiting, StepCancelled,
     StepOutcomeUnknown, StepSkipped, StepStarted,
 };
+use crate::run::scope::StepKey;
 use crate::run::state::StopCause;
 use crate::run::tests::story::{failure, payload};
 
@@ -46,34 +46,39 @@ impl Simulation {
             Command::Resume(reason) => {
                 self.story.record(RunResumed { reason });
             }
-            Command::Skip(node) => {
-                let path = self.story.run.path(node);
+            Command::Skip(key) => {
+                let path = self.story.run.path(key);
                 self.story.record(StepSkipped { path });
             }
             Command::Attempt {
-                node,
+                key,
                 number,
                 waited,
-            } => return self.attempt(node, number, waited),
-            Command::Park(node) => {
-                let lost = self.story.run.step(node).attempts.last();
+            } => return self.attempt(key, number, waited),
+            Command::Park(key) => {
+                let lost = self.story.run.step(key).attempts.last();
                 let lost = lost.expect("an attempt was lost").clone();
                 self.story.record(StepOutcomeUnknown {
-                    path: self.story.run.path(node),
+                    path: self.story.run.path(key),
                     attempt: lost.number,
                     started_at: lost.started_at,
                     error: failure("INTERRUPTED"),
                 });
             }
             Command::Stop(cause) => return self.stop(cause),
-            Command::Abandon(node, cause) => {
-                let flight = self.flights.remove(&node);
-                self.story.run.landed(node);
-                let last = self.story.run.step(node).attempt();
+            Command::Abandon(key, cause) => {
+                let flight = self.flights.remove(&key);
+                self.story.run.landed(key);
+                let last = self.story.run.step(key).attempt();
                 let number = flight.map_or(last, |flight| flight.number);
-                let outcome_unknown = self.story.run.cut_leaves_doubt(node);
-                self.cut(node, number, cause, outcome_unknown);
+                let outcome_unknown = self.story.run.cut_leaves_doubt(key);
+                self.cut(key, number, cause, outcome_unknown);
             }
+            Command::Expire(_)
+            | Command::Collect(_)
+            | Command::FailLoop(..)
+            | Command::Condemn(_)
+            | Command::StopStep(_) => unreachable!("{command:?}"),
             Command::Succeed => self.record_end(RunSucceeded { output: payload() }),
             Command::Fail(error) => self.record_end(RunFailed { error }),
             Command::Cancel => {
@@ -90,20 +95,20 @@ impl Simulation {
         true
     }
 
-    fn attempt(&mut self, node: NodeIndex, number: u32, waited: bool) -> bool {
+    fn attempt(&mut self, key: StepKey, number: u32, waited: bool) -> bool {
         if !self.has_room() {
             return false;
         }
-        let is_pure = self.effect(node) == Effect::Pure;
+        let is_pure = self.effect(key) == Effect::Pure;
         let gate = if is_pure || waited {
             self.story.run.last_sequence()
         } else {
             self.story.record(StepStarted {
-                path: self.story.run.path(node),
+                path: self.story.run.path(key),
                 attempt: number,
             })
         };
-        let step = self.story.run.step(node);
+        let step = self.story.run.step(key);
         let going_on = step.attempts.last().filter(|last| last.number == number);
         let flight = Flight {
             number,
@@ -111,16 +116,16 @@ impl Simulation {
             gate: Some(gate),
             waited,
         };
-        let doubled = self.flights.insert(node, flight);
+        let doubled = self.flights.insert(key, flight);
         assert!(doubled.is_none(), "a step is in flight twice");
-        self.story.run.launched(node);
+        self.story.run.launched(key);
         let committed = self.story.journal[self.committed - 1].sequence;
         if is_pure || gate <= committed {
-            self.launch(node);
+            self.launch(key);
         }
         if is_pure && self.chance.pick(3) == 0 {
             // It had nothing to wait for, and is done before the next command.
-            self.land(node);
+            self.land(key);
         }
         true
     }
@@ -130,35 +135,36 @@ impl Simulation {
         if self.stopping.replace(cause).is_some() {
             return false;
         }
-        let gated: Vec<(NodeIndex, u32)> = self
+        let gated: Vec<(StepKey, u32)> = self
             .flights
             .iter()
             .filter(|(_, flight)| flight.gate.is_some())
-            .map(|(&node, flight)| (node, flight.number))
+            .map(|(&key, flight)| (key, flight.number))
             .collect();
-        for (node, number) in gated {
-            self.flights.remove(&node);
-            self.story.run.landed(node);
-            self.cut(node, number, cause, false);
+        for (key, number) in gated {
+            self.flights.remove(&key);
+            self.story.run.landed(key);
+            self.cut(key, number, cause, false);
         }
         true
     }
 
     pub(super) fn cut(
         &mut self,
-        node: NodeIndex,
+        key: StepKey,
         attempt: u32,
         cause: StopCause,
         outcome_unknown: bool,
     ) {
-        let last = self.story.run.step(node).attempts.last();
+        let last = self.story.run.step(key).attempts.last();
         let last = last.filter(|last| last.number == attempt);
         self.story.record(StepCancelled {
-            path: self.story.run.path(node),
+            path: self.story.run.path(key),
             attempt,
             started_at: last.map(|last| last.started_at),
             cause,
             outcome_unknown,
+            approval: false,
         });
     }
 }

@@ -5,8 +5,8 @@ use serde_json::Map;
 
 use super::Simulation;
 use crate::flow::Effect;
-use crate::flow::graph::NodeIndex;
-use crate::run::event::{StepFailed, StepOutcomeUnknown, StepSucceeded, StepWaiting};
+use crate::run::event::{Awaited, StepFailed, StepOutcomeUnknown, StepSucceeded, StepWaiting};
+use crate::run::scope::StepKey;
 use crate::run::state::Handling;
 use crate::run::tests::story::{failure, payload};
 
@@ -22,21 +22,21 @@ enum End {
 
 impl Simulation {
     /// An attempt ends somehow; mostly it does what it was told.
-    pub(super) fn land(&mut self, node: NodeIndex) {
+    pub(super) fn land(&mut self, key: StepKey) {
         let end = match (self.stopping, self.chance.pick(40)) {
             (_, 37) => End::Failure,
-            (_, 38) if self.effect(node) == Effect::AtMostOnce => End::Doubt,
+            (_, 38) if self.effect(key) == Effect::AtMostOnce => End::Doubt,
             (_, 30..=36) => End::Wait,
             (Some(_), 0..30) => End::Cut,
             (_, _) => End::Success,
         };
-        let flight = self.flights.remove(&node).expect("it is in flight");
-        self.story.run.landed(node);
-        let path = self.story.run.path(node);
+        let flight = self.flights.remove(&key).expect("it is in flight");
+        self.story.run.landed(key);
+        let path = self.story.run.path(key);
         let (attempt, started_at) = (flight.number, flight.started_at);
         match end {
             End::Success => {
-                let ports = self.shape.ports(node);
+                let ports = self.shape.ports(key.node);
                 let port = ports[self.chance.pick(ports.len())].clone();
                 self.story.record(StepSucceeded {
                     path,
@@ -45,6 +45,7 @@ impl Simulation {
                     port,
                     output: payload(),
                     details: Map::new(),
+                    reused: None,
                 });
             }
             End::Wait => {
@@ -54,6 +55,8 @@ impl Simulation {
                     attempt,
                     started_at,
                     until: self.story.now + TimeDelta::seconds(time),
+                    awaited: Awaited::Time,
+                    taken: None,
                 });
             }
             End::Failure => {
@@ -64,6 +67,7 @@ impl Simulation {
                     error: failure("HTTP_5XX"),
                     handling: Handling::FailRun,
                     force_at: self.story.now + TimeDelta::seconds(10),
+                    output: None,
                 });
             }
             End::Doubt => {
@@ -76,8 +80,8 @@ impl Simulation {
             }
             End::Cut => {
                 let cause = self.stopping.expect("only who is told to end is cut off");
-                let doubt = self.effect(node) == Effect::AtMostOnce && self.chance.pick(2) == 1;
-                self.cut(node, attempt, cause, doubt);
+                let doubt = self.effect(key) == Effect::AtMostOnce && self.chance.pick(2) == 1;
+                self.cut(key, attempt, cause, doubt);
             }
         }
     }
