@@ -270,6 +270,9 @@ impl Run {
         for key in open {
             self.step_mut(key).end(StepState::Cancelled, at, None);
             self.no_longer_awaits(key);
+            if let Some(scope) = self.history.scopes.get_mut(&key.scope) {
+                scope.unsettled -= 1;
+            }
         }
     }
 

@@ -96,7 +96,7 @@ impl Driver {
             .retry
             .as_ref()
             .and_then(|retry| retry.total_timeout);
-        let begun = self.run.step(key).started_at();
+        let begun = self.run.step(key).tried_since();
         match (total, begun) {
             (Some(total), Some(begun)) => {
                 let spent = (self.now() - begun).to_std().unwrap_or_default();
