@@ -97,7 +97,13 @@ impl Desk {
         let queued = Recorded {
             sequence: 1,
             at: now,
-            event: RunQueued { input }.into(),
+            event: RunQueued {
+                input,
+                parent: None,
+                origin: None,
+                blocked: false,
+            }
+            .into(),
             payload: Some("{}".into()),
         };
         Birth {
@@ -108,6 +114,8 @@ impl Desk {
             priority: 0,
             request: None,
             total_steps: 3,
+            parent: None,
+            forked_from: None,
             created_at: now,
             events: Arc::new([queued]),
             projection: projection(RunState::Running, Owner::Kept),
