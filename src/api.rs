@@ -12,6 +12,7 @@ pub mod runs;
 pub mod status;
 pub mod timeout;
 pub mod watch;
+pub mod watch_runs;
 
 use std::time::Duration;
 
@@ -31,6 +32,12 @@ pub const MAX_MESSAGE_BYTES: usize = 4 << 20;
 
 /// The largest answer that is made, in bytes: 3 MiB, so that with what surrounds it no client refuses it.
 pub const MAX_ANSWER_BYTES: usize = 3 << 20;
+
+/// The most differences that a diff names.
+pub const MOST_DIFFERENCES: usize = 1_000;
+
+/// The most bytes of differences that a diff names: with what surrounds them an answer stays within its bound.
+pub const MOST_DIFFERENCE_BYTES: usize = 1 << 20;
 
 /// What may be set.
 #[derive(Clone, Debug)]

@@ -184,7 +184,7 @@ pub struct Limits {
           value_parser = clap::value_parser!(u32).range(1_024..=64 << 20))]
     pub max_payload_bytes: u32,
 
-    /// The most watches (`WatchRun`, `ExecuteRun`) that are open at once: 1 to 1,000,000
+    /// The most watches (`WatchRun`, `WatchRuns`, `ExecuteRun`) that are open at once: 1 to 1,000,000
     #[arg(long, env = "SYNAPPS_MAX_WATCHERS", value_name = "N", default_value_t = 10_000,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_watchers: u32,

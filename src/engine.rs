@@ -6,6 +6,7 @@
 mod admission;
 mod attempt;
 mod cancel;
+pub(crate) mod changes;
 mod children;
 mod clock;
 mod driver;
@@ -28,6 +29,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use self::admission::Doors;
+use self::changes::Changes;
 use self::children::Order;
 use self::clock::Clock;
 use self::driver::Message;
@@ -113,6 +115,7 @@ pub struct Engine {
 struct Inner {
     parts: Arc<Parts>,
     hub: Hub,
+    changes: Changes,
     registry: Registry,
     /// The mailbox of each run that is in memory.
     open: Mutex<HashMap<RunKey, mpsc::Sender<Message>>>,
@@ -281,6 +284,7 @@ impl Engine {
             inner: Arc::new(Inner {
                 parts: Arc::new(parts),
                 hub,
+                changes: Changes::default(),
                 registry,
                 open: Mutex::default(),
                 drivers: TaskTracker::new(),
@@ -295,6 +299,7 @@ impl Engine {
         engine.keep_lease(renewals);
         engine.keep_ticking();
         engine.keep_children(to_be_done);
+        engine.keep_telling_changes();
         info!(executor.id = %executor, "the executor is at work");
         Ok(engine)
     }

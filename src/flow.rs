@@ -3,6 +3,7 @@
 //! A client's [`Draft`] becomes a [`Definition`] by [`validate::validate`], which refuses whatever could not run: a
 //! definition that exists is valid. A [`Revision`] is a definition under its number in a flow; it never changes.
 
+pub mod diff;
 pub mod document;
 pub mod graph;
 pub mod hash;

@@ -80,6 +80,20 @@ impl Hub {
         })
     }
 
+    /// Begins to watch something else than one run, which counts all the same.
+    ///
+    /// # Errors
+    ///
+    /// When there are too many watchers already.
+    pub fn take_place(&self) -> Result<Place, TooMany> {
+        let mut shared = self.lock();
+        if shared.watchers >= shared.limit {
+            return Err(TooMany(shared.limit));
+        }
+        shared.watchers += 1;
+        Ok(Place { hub: self.clone() })
+    }
+
     /// Tells the watchers of a run about events that are committed.
     pub fn publish(&self, key: &RunKey, events: &Arc<[Recorded]>) {
         self.signal(key, || Signal::Events(Arc::clone(events)));
@@ -143,6 +157,18 @@ impl Drop for Subscription {
         {
             shared.channels.remove(&self.key);
         }
+    }
+}
+
+/// One watcher of something else than one run: counted until it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    hub: Hub,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.hub.lock().watchers -= 1;
     }
 }
 

@@ -7,6 +7,7 @@
 
 pub mod admission;
 pub mod births;
+pub mod changes;
 pub mod children;
 pub mod deletion;
 mod dial;

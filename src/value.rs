@@ -5,6 +5,7 @@
 
 pub mod canonical;
 pub(crate) mod check;
+pub mod diff;
 
 use std::borrow::Cow;
 use std::cmp::Ordering;

@@ -9,8 +9,8 @@ ALTER TABLE flow_revisions
     ADD CONSTRAINT flow_revisions_on_conflict_known CHECK (on_conflict IN ('QUEUE', 'REJECT', 'CANCEL_RUNNING'));
 
 COMMENT ON COLUMN flow_revisions.max_open_runs IS 'The most runs that may be open at once for each concurrency key; no limit without one.';
-COMMENT ON COLUMN flow_revisions.concurrency_key IS 'Template over a run''s input that max_open_runs counts apart by; empty counts all runs of the flow together.';
-COMMENT ON COLUMN flow_revisions.on_conflict IS 'What becomes of a run over max_open_runs; QUEUE without one.';
+COMMENT ON COLUMN flow_revisions.concurrency_key IS 'Template over a run''s input by which open runs are counted apart; empty counts all runs of the flow together.';
+COMMENT ON COLUMN flow_revisions.on_conflict IS 'What becomes of a run over the limit of open runs; QUEUE without one.';
 
 ALTER TABLE flow_nodes
     ADD COLUMN retry jsonb,

@@ -41,8 +41,13 @@ impl Checks {
 
     /// The id of a run.
     pub fn run_id(&mut self, text: &str) -> Uuid {
+        self.uuid("run_id", text)
+    }
+
+    /// The id of a run in this field.
+    pub fn uuid(&mut self, field: &str, text: &str) -> Uuid {
         let parsed = Uuid::try_parse(text).map_err(|_| Violation {
-            field: "run_id".to_owned(),
+            field: field.to_owned(),
             reason: "INVALID_ID",
             description: "is not a UUID".to_owned(),
         });

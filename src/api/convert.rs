@@ -2,6 +2,7 @@
 //!
 //! What comes in is taken as far as it can be represented; what is allowed is decided elsewhere.
 
+pub mod diff;
 pub mod event;
 pub mod flow;
 pub mod run;

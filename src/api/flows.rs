@@ -2,6 +2,7 @@
 
 mod check;
 mod delete;
+mod diff;
 mod list;
 mod write;
 
@@ -15,10 +16,10 @@ use crate::flow::validate::is_flow_id;
 use crate::ids::{FlowId, Namespace};
 use crate::proto::flow_service_server::FlowService;
 use crate::proto::{
-    CreateFlowRequest, CreateFlowResponse, DeleteFlowRequest, DeleteFlowResponse, GetFlowRequest,
-    GetFlowResponse, ListFlowRevisionsRequest, ListFlowRevisionsResponse, ListFlowsRequest,
-    ListFlowsResponse, UpdateFlowRequest, UpdateFlowResponse, ValidateFlowRequest,
-    ValidateFlowResponse,
+    CreateFlowRequest, CreateFlowResponse, DeleteFlowRequest, DeleteFlowResponse,
+    DiffFlowRevisionsRequest, DiffFlowRevisionsResponse, GetFlowRequest, GetFlowResponse,
+    ListFlowRevisionsRequest, ListFlowRevisionsResponse, ListFlowsRequest, ListFlowsResponse,
+    UpdateFlowRequest, UpdateFlowResponse, ValidateFlowRequest, ValidateFlowResponse,
 };
 use crate::store::revisions;
 
@@ -86,6 +87,16 @@ impl FlowService for Api {
         let namespace = self.namespace(&request);
         Ok(Response::new(
             list::revisions(self, &namespace, request.into_inner()).await?,
+        ))
+    }
+
+    async fn diff_flow_revisions(
+        &self,
+        request: Request<DiffFlowRevisionsRequest>,
+    ) -> Result<Response<DiffFlowRevisionsResponse>, Status> {
+        let namespace = self.namespace(&request);
+        Ok(Response::new(
+            diff::diff(self, &namespace, request.get_ref()).await?,
         ))
     }
 }

@@ -1,6 +1,7 @@
 //! `RunService`: decodes, calls the engine or the store, encodes.
 
-mod lists;
+mod diff;
+pub(super) mod lists;
 mod payload;
 mod show;
 mod start;
@@ -17,14 +18,16 @@ use super::convert::{self, time};
 use super::status::{Error, Result};
 use super::timeout;
 use super::watch::{self, Departure, ExecuteStream, WatchStream};
+use super::watch_runs::RunsStream;
 use crate::engine::{self, Start, Started};
 use crate::ids::{Namespace, RunId, RunKey};
 use crate::proto::run_service_server::RunService;
 use crate::proto::{
-    CancelRunRequest, CancelRunResponse, DeleteRunRequest, DeleteRunResponse, ExecuteRunRequest,
-    GetRunRequest, GetRunResponse, ListRunEventsRequest, ListRunEventsResponse, ListRunsRequest,
-    ListRunsResponse, ListStepsRequest, ListStepsResponse, ReadPayloadRequest, RunStarted,
-    StartRunRequest, StartRunResponse, WaitRunRequest, WaitRunResponse, WatchRunRequest,
+    CancelRunRequest, CancelRunResponse, DeleteRunRequest, DeleteRunResponse, DiffRunsRequest,
+    DiffRunsResponse, ExecuteRunRequest, GetRunRequest, GetRunResponse, ListRunEventsRequest,
+    ListRunEventsResponse, ListRunsRequest, ListRunsResponse, ListStepsRequest, ListStepsResponse,
+    ReadPayloadRequest, RunStarted, StartRunRequest, StartRunResponse, WaitRunRequest,
+    WaitRunResponse, WatchRunRequest, WatchRunsRequest,
 };
 use crate::store::deletion::{self, Deleted};
 use crate::store::runs::RunRow;
@@ -115,6 +118,7 @@ impl Api {
             after,
             include_snapshot: request.include_snapshot,
             include_payloads: request.include_payloads,
+            include_children: request.include_children,
             departure,
             from_birth: started.started,
         };
@@ -174,6 +178,7 @@ impl Api {
             after,
             include_snapshot: request.include_snapshot,
             include_payloads: request.include_payloads,
+            include_children: request.include_children,
             departure: None,
             from_birth: false,
         };
@@ -235,6 +240,7 @@ fn duration(
 impl RunService for Api {
     type ExecuteRunStream = ExecuteStream;
     type WatchRunStream = WatchStream;
+    type WatchRunsStream = RunsStream;
     type ReadPayloadStream = payload::Pieces;
 
     async fn start_run(
@@ -307,6 +313,26 @@ impl RunService for Api {
     ) -> Result<Response<WatchStream>, Status> {
         Ok(Response::new(
             self.watch_run_from(self.namespace(&request), request.get_ref())
+                .await?,
+        ))
+    }
+
+    async fn watch_runs(
+        &self,
+        request: Request<WatchRunsRequest>,
+    ) -> Result<Response<RunsStream>, Status> {
+        Ok(Response::new(
+            self.watch_runs_from(self.namespace(&request), request.into_inner())
+                .await?,
+        ))
+    }
+
+    async fn diff_runs(
+        &self,
+        request: Request<DiffRunsRequest>,
+    ) -> Result<Response<DiffRunsResponse>, Status> {
+        Ok(Response::new(
+            self.diff_runs_of(self.namespace(&request), request.get_ref())
                 .await?,
         ))
     }

@@ -67,6 +67,18 @@ pub enum Error {
         /// Sequence of the last event that was sent.
         sequence: i64,
     },
+    /// A watcher of many runs has read nothing for too long.
+    #[error("nothing was read from the stream for {seconds} s; watch again")]
+    RunsWatcherTooSlow {
+        /// For how long.
+        seconds: u64,
+    },
+    /// More runs are wanted by one watcher than it can follow.
+    #[error("more than {limit} runs that satisfy the filter are open")]
+    TooManyRuns {
+        /// The most that it can follow.
+        limit: usize,
+    },
     /// The process is about to end; the stream can be resumed elsewhere.
     #[error("the service is shutting down; watch again after event {sequence}")]
     Draining {
@@ -154,6 +166,29 @@ impl From<Error> for Status {
             .quota("watcher", "the time in which a watcher has to read something")
             .retry_soon()
             .status(),
+            Error::RunsWatcherTooSlow { seconds } => Refusal::new(
+                Code::ResourceExhausted,
+                "WATCHER_TOO_SLOW",
+                format!("nothing was read from the stream for {seconds} s; watch again"),
+            )
+            .with("seconds", seconds)
+            .quota("watcher", "the time in which a watcher has to read something")
+            .retry_soon()
+            .status(),
+            Error::TooManyRuns { limit } => {
+                let what = format!(
+                    "more than {limit} runs that satisfy the filter are open, which is the most that one watch follows"
+                );
+                Refusal::new(
+                    Code::ResourceExhausted,
+                    "TOO_MANY_RUNS",
+                    format!("{what}; narrow it by flow_id, states or labels, or page with ListRuns"),
+                )
+                .with("limit", limit)
+                .quota("watched runs", &what)
+                .retry_soon()
+                .status()
+            }
             Error::Draining { sequence } => Refusal::new(
                 Code::Unavailable,
                 "DRAINING",

@@ -4,12 +4,14 @@
 //! then waits, misses signals of the hub, sees that by the sequence, and reads from the store at the client's own
 //! speed. Nothing durable is lost, and nobody else is held up.
 
+mod children;
 mod cursor;
 mod departure;
-mod outlet;
+pub(super) mod outlet;
 mod stream;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::Utc;
 use prost::Message as _;
@@ -25,11 +27,12 @@ use crate::hub::{Signal, Subscription};
 use crate::ids::RunKey;
 use crate::proto::watch_run_response::Message;
 use crate::proto::{
-    CaughtUp, Heartbeat, RunSnapshot, StreamEnd, StreamEndReason, WatchRunResponse,
+    CaughtUp, ChildEvent, Heartbeat, RunSnapshot, StreamEnd, StreamEndReason, WatchRunResponse,
 };
 use crate::run::event::{Event, Recorded};
 use crate::store::events::{self, Payloads};
 use crate::store::runs::RunRow;
+use children::Children;
 use cursor::{Admitted, Cursor};
 use outlet::{Outlet, Unsent, outlet};
 
@@ -42,6 +45,9 @@ const PAGE: i64 = 200;
 /// How many events are read at once with payloads, each of which may have 32 KiB: what a watch holds is bounded.
 const PAGE_WITH_PAYLOADS: i64 = 16;
 
+/// How long the end of a watch waits for word of children that have not ended.
+const LINGER: Duration = Duration::from_secs(2);
+
 /// What a watch is to show.
 #[derive(Debug)]
 pub struct Options {
@@ -51,6 +57,8 @@ pub struct Options {
     pub include_snapshot: bool,
     /// Payloads inside events.
     pub include_payloads: bool,
+    /// Events of child runs too.
+    pub include_children: bool,
     /// Cancels the run if the client leaves before it ends.
     pub departure: Option<Departure>,
     /// Whether the place at the hub was taken before the first event.
@@ -79,6 +87,7 @@ struct Watch {
     options: Options,
     subscription: Subscription,
     cursor: Cursor,
+    children: Option<Children>,
     outlet: Outlet<WatchRunResponse>,
     draining: CancellationToken,
 }
@@ -103,6 +112,9 @@ impl Api {
             row,
             graph,
             cursor: Cursor::after(options.after),
+            children: options
+                .include_children
+                .then(|| Children::new(self.clone(), options.include_payloads)),
             options,
             subscription,
             outlet,
@@ -133,6 +145,9 @@ impl Watch {
             let snapshot = self.snapshot().await?;
             self.send(Message::Snapshot(snapshot)).await?;
         }
+        if let (Some(children), true) = (&self.children, self.options.after > 0) {
+            children.catch_up(&self.key).await?;
+        }
         // From birth on nothing has happened yet that the hub does not bring.
         let ended = !self.options.from_birth && self.replay().await?;
         let is_final = self.row.state.is_final();
@@ -161,6 +176,10 @@ impl Watch {
             let silent_until = Instant::now() + heartbeat;
             let ended = tokio::select! {
                 signal = self.subscription.next() => self.take_in(signal).await?,
+                child = next_of(&mut self.children) => {
+                    self.send(Message::ChildEvent(child)).await?;
+                    false
+                }
                 () = tokio::time::sleep_until(silent_until) => {
                     let time = Some(time::timestamp(Utc::now()));
                     self.send(Message::Heartbeat(Heartbeat { time })).await?;
@@ -225,13 +244,25 @@ impl Watch {
                 graph: &self.graph,
             };
             let message = Message::Event(event(recorded, setting, show));
+            if let Some(children) = &self.children {
+                children.notice(&self.key, &recorded.event);
+            }
             self.send_at(recorded.sequence, message).await?;
             self.cursor.advance(recorded.sequence);
-            if recorded.event.is_final() {
+            if recorded.event.is_final() && self.is_last(recorded).await? {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Whether the run has ended with this event, and was not taken up again since (`RetryRun`).
+    async fn is_last(&self, recorded: &Recorded) -> Result<bool, Stop> {
+        if !matches!(recorded.event, Event::RunFailed(_)) {
+            return Ok(true);
+        }
+        let row = self.api.engine.row(&self.key).await.map_err(Error::from)?;
+        Ok(row.last_sequence == recorded.sequence)
     }
 
     async fn snapshot(&self) -> Result<RunSnapshot> {
@@ -252,7 +283,13 @@ impl Watch {
         })
     }
 
-    async fn finish(&self) -> Result<(), Stop> {
+    async fn finish(&mut self) -> Result<(), Stop> {
+        if let Some(mut children) = self.children.take() {
+            // Those of a run that was cancelled may end a little later than it.
+            while let Ok(Some(child)) = tokio::time::timeout(LINGER, children.last()).await {
+                self.send(Message::ChildEvent(child)).await?;
+            }
+        }
         self.send(Message::End(StreamEnd {
             reason: StreamEndReason::Finished.into(),
         }))
@@ -299,6 +336,14 @@ impl Watch {
             }),
             () = self.draining.cancelled() => self.drain(),
         }
+    }
+}
+
+/// The next event of a child, if children are watched.
+async fn next_of(children: &mut Option<Children>) -> ChildEvent {
+    match children {
+        Some(children) => children.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -56,7 +56,7 @@ pub struct Config {
     #[serde(default)]
     #[schemars(with = "Templated<f64>")]
     expires_in: Option<Templated<f64>>,
-    /// What is decided when nobody has by then; without it the node goes on by `expired`. Needs expires_in.
+    /// What is decided when nobody has by then; without it the node goes on by `expired`. Needs `expires_in`.
     #[serde(default)]
     #[schemars(with = "DefaultDecision")]
     default_decision: Option<DefaultDecision>,

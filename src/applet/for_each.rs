@@ -63,7 +63,7 @@ pub struct Config {
     #[serde(default = "default_max_items")]
     #[schemars(with = "Templated<u32>")]
     max_items: Templated<u32>,
-    /// What follows when there are more items than max_items.
+    /// What follows when there are more items than `max_items`.
     #[serde(default)]
     on_excess: OnExcess,
     /// What follows when an item fails.
@@ -134,7 +134,7 @@ impl Applet for ForEach {
             reasons: REASONS,
             example: || {
                 json!({
-                    "array_source": "{{ input.lines }}",
+                    "array_source": "{{ input.items }}",
                     "concurrency": 5,
                     "body": {"nodes": [
                         {"id": "label", "type": "transform", "data": {"source": "{{ index }}: {{ item }}"}}
@@ -246,11 +246,10 @@ fn check_body(config: &Config) -> Vec<Violation> {
     let mut violations = Vec::new();
     match &config.body {
         None => {}
-        Some(Value::String(flow_id)) => {
-            if !is_flow_id(flow_id) {
-                let description = "is no id of a flow: 1 to 200 characters of A-Z a-z 0-9 _ . -";
-                violations.push(Violation::at("body", "INVALID_ID", description));
-            }
+        Some(Value::String(flow_id)) if is_flow_id(flow_id) => {}
+        Some(Value::String(_)) => {
+            let description = "is no id of a flow: 1 to 200 characters of A-Z a-z 0-9 _ . -";
+            violations.push(Violation::at("body", "INVALID_ID", description));
         }
         Some(graph @ Value::Object(_)) => match document::read_body(graph) {
             Ok(body) if body.nodes.is_empty() => {

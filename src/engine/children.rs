@@ -5,6 +5,7 @@
 //! owner of the parent, or by the tick.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
@@ -21,7 +22,7 @@ use crate::store::inbox::{self, Letter, Request};
 use crate::store::{self, children, events, runs};
 
 /// Something to be done for a run beyond it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) enum Order {
     /// Start a child, if it is not there yet.
     Start(Box<Start>),
@@ -34,7 +35,7 @@ pub(super) enum Order {
 }
 
 /// A child that is to be started.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Start {
     /// The child.
     pub(super) child: RunKey,
@@ -44,6 +45,27 @@ pub(super) struct Start {
     pub(super) priority: i32,
     /// The step that waits.
     pub(super) parent: Parent,
+    /// Counts it until it is there.
+    #[expect(dead_code, reason = "held until the order is fulfilled")]
+    pub(super) unborn: Unborn,
+}
+
+/// Counts a child that was ordered, until it is there or cannot be.
+#[derive(Debug)]
+pub(super) struct Unborn(Arc<AtomicU32>);
+
+impl Unborn {
+    /// One more.
+    pub(super) fn count(counter: &Arc<AtomicU32>) -> Self {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(counter))
+    }
+}
+
+impl Drop for Unborn {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// How many orders are worked on at once.

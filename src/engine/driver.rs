@@ -16,6 +16,7 @@ mod stop;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -108,6 +109,8 @@ pub struct Driver {
     finish: Option<BoxFuture<'static, finish::Finished>>,
     /// Children that may start once the event that says so is durable.
     orders: Vec<(i64, Order)>,
+    /// How many children were ordered and are not there yet: without its owner nobody would start them.
+    unborn: Arc<AtomicU32>,
     /// Since when nothing but children is waited for.
     idle_since: Option<tokio::time::Instant>,
     /// What its children inherit.

@@ -157,11 +157,24 @@ pub fn check(draft: &Draft, limits: &Limits, applets: Applets<'_>) -> Report {
     report
 }
 
-/// The node that a violation is about, by its index in the draft; of one inside a loop, the loop.
+/// Id of the node that a violation is about, the innermost where it is inside of loops.
 #[must_use]
-pub fn node_index(violation: &Violation) -> Option<usize> {
-    let inner = violation.field.strip_prefix("flow.nodes[")?;
-    inner.split_once(']')?.0.parse().ok()
+pub fn find_node<'a>(violation: &Violation, definition: &'a Definition) -> Option<&'a str> {
+    fn index(path: &str) -> Option<(usize, &str)> {
+        let (index, rest) = path.split_once(']')?;
+        Some((index.parse().ok()?, rest))
+    }
+    let (outermost, mut rest) = index(violation.field.strip_prefix("flow.nodes[")?)?;
+    let node = definition.nodes.get(outermost)?;
+    let (mut id, mut data) = (node.id.as_str(), &node.data);
+    while let Some((inner, path)) = rest.strip_prefix(".data.body.nodes[").and_then(index) {
+        let node = &data["body"]["nodes"][inner];
+        let Some(inner_id) = node["id"].as_str() else {
+            break;
+        };
+        (id, data, rest) = (inner_id, &node["data"], path);
+    }
+    Some(id)
 }
 
 fn check_size(definition: &Definition, limits: &Limits, findings: &mut Findings) -> bool {

@@ -13,6 +13,7 @@ use diesel::sql_types::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
+use super::changes::CHANGED_NOW;
 use super::flush::{EventColumns, Owner, Projection, format_of};
 use super::lane::Lane;
 use super::{Error, Result};
@@ -265,7 +266,8 @@ impl QueryFragment<Pg> for Statement<'_> {
              expires_at = excluded.expires_at WHERE s.expires_at <= now() RETURNING run_id), \
              born AS (INSERT INTO workflow_runs (namespace, run_id, flow_key, revision, state, wait_reason, priority, labels, \
              request_id, executor_id, epoch, last_sequence, event_format, wake_at, total_steps, progress, error, created_at, \
-             started_at, ended_at, parent_run_id, parent_path, told, forked_from, concurrency_key, admitted) \
+             started_at, ended_at, parent_run_id, parent_path, told, forked_from, concurrency_key, admitted, \
+             changed_in) \
              SELECT namespace, run_id, flow_key, revision, state, wait_reason, priority, labels::jsonb, request_id, \
              CASE WHEN kept THEN ",
         );
@@ -274,8 +276,11 @@ impl QueryFragment<Pg> for Statement<'_> {
         out.push_bind_param::<BigInt, _>(&FIRST_EPOCH)?;
         out.push_sql(
             ", last_sequence, event_format, wake_at, total_steps, progress, error::jsonb, created_at, started_at, ended_at, \
-             parent_run_id, parent_path, parent_run_id IS NULL, forked_from, concurrency_key, admitted FROM batch \
-             WHERE request_id IS NULL OR run_id IN (SELECT run_id FROM taken) ORDER BY run_id \
+             parent_run_id, parent_path, parent_run_id IS NULL, forked_from, concurrency_key, admitted, ",
+        );
+        out.push_sql(CHANGED_NOW);
+        out.push_sql(
+            " FROM batch WHERE request_id IS NULL OR run_id IN (SELECT run_id FROM taken) ORDER BY run_id \
              RETURNING namespace, run_id), written AS (",
         );
         self.events.insert("born", &mut out)?;

@@ -1,11 +1,14 @@
 //! The projection of runs: what lists, dashboards and requests read of them.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::{Bool, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::changes::Snapshot;
 use super::schema::{flows, workflow_runs};
 use super::{Error, Result};
 use crate::ids::{ExecutorId, FlowId, FlowKey, Namespace, RunId, RunKey};
@@ -204,6 +207,32 @@ pub async fn list(
         query = query.filter(workflow_runs::run_id.lt(run.uuid()));
     }
     let columns: Vec<Columns> = query.load(conn).await?;
+    columns.into_iter().map(row).collect()
+}
+
+/// These runs as far as `snapshot` sees their last change of state; in no order, the others left out.
+///
+/// # Errors
+///
+/// As every query.
+pub async fn seen(
+    conn: &mut AsyncPgConnection,
+    namespace: &Namespace,
+    runs: &[RunId],
+    snapshot: &Snapshot,
+) -> Result<Vec<RunRow>> {
+    let columns: Vec<Columns> = rows!()
+        .filter(workflow_runs::namespace.eq(namespace.as_str()))
+        .filter(workflow_runs::run_id.eq_any(runs.iter().map(|run| run.uuid())))
+        .filter(
+            // What is later than all there is comes of a database that this one was restored from.
+            sql::<Bool>("(workflow_runs.changed_in >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint \
+                 OR pg_visible_in_snapshot(workflow_runs.changed_in::text::xid8, ")
+                .bind::<Text, _>(snapshot.text())
+                .sql("::pg_snapshot))"),
+        )
+        .load(conn)
+        .await?;
     columns.into_iter().map(row).collect()
 }
 

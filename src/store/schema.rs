@@ -96,9 +96,9 @@ diesel::table! {
         created_at -> Timestamptz,
         /// The most runs that may be open at once for each concurrency key; no limit without one.
         max_open_runs -> Nullable<Int4>,
-        /// Template over a run's input that max_open_runs counts apart by; empty counts all runs of the flow together.
+        /// Template over a run's input by which open runs are counted apart; empty counts all runs of the flow together.
         concurrency_key -> Text,
-        /// What becomes of a run over max_open_runs; QUEUE without one.
+        /// What becomes of a run over the limit of open runs; QUEUE without one.
         on_conflict -> Nullable<Text>,
     }
 }

@@ -1,8 +1,11 @@
 //! `FlowService`: flows are stored, read, changed, listed, checked and deleted.
 
+mod bodies;
 mod create;
 mod delete;
+mod diff;
 mod examples;
+mod failures;
 mod lists;
 mod update;
 mod validate;

@@ -25,3 +25,4 @@ mod semantics;
 mod service;
 mod support;
 mod watch;
+mod watch_runs;

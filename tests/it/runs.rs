@@ -1,6 +1,7 @@
 //! Runs as their callers meet them: started, shown, listed and deleted.
 
 mod delete;
+mod diff;
 mod execute;
 mod lists;
 mod namespaces;

@@ -1,6 +1,6 @@
 //! `WatchRun`: each durable event once, in order, whatever happens to the watcher or the service.
 
-mod bare;
+pub mod bare;
 mod drain;
 mod live;
 mod replay;

@@ -194,7 +194,9 @@ fn node_to_proto(node: &Node) -> proto::Node {
     }
 }
 
-fn edge_to_proto(edge: &Edge) -> proto::Edge {
+/// An edge as the wire has it.
+#[must_use]
+pub fn edge_to_proto(edge: &Edge) -> proto::Edge {
     proto::Edge {
         id: edge.id.clone(),
         source: edge.source.to_string(),
@@ -254,12 +256,12 @@ pub fn revision(summary: &revisions::Summary) -> proto::FlowRevision {
     }
 }
 
-/// Something for which a flow of these nodes is refused.
+/// Something for which a flow is refused.
 #[must_use]
-pub fn violation_to_proto(violation: Violation, nodes: &[NodeId]) -> proto::Violation {
-    let node = validate::node_index(&violation).and_then(|index| nodes.get(index));
+pub fn violation_to_proto(violation: Violation, definition: &Definition) -> proto::Violation {
+    let node = validate::find_node(&violation, definition).unwrap_or_default();
     proto::Violation {
-        node_id: node.map(ToString::to_string).unwrap_or_default(),
+        node_id: node.to_owned(),
         field: violation.field,
         reason: violation.reason.to_owned(),
         description: violation.description,

@@ -109,17 +109,12 @@ fn too_large(answer: &Flow) -> Option<Violation> {
 
 /// All of a report that fits into an answer.
 fn answer(report: Report, definition: &Definition) -> ValidateFlowResponse {
-    let ids: Vec<NodeId> = definition
-        .nodes
-        .iter()
-        .map(|node| node.id.clone())
-        .collect();
     let texts = |ids: Vec<NodeId>| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
     let mut answer = ValidateFlowResponse {
         violations: report
             .violations
             .into_iter()
-            .map(|violation| flow::violation_to_proto(violation, &ids))
+            .map(|violation| flow::violation_to_proto(violation, definition))
             .collect(),
         warnings: report.warnings.into_iter().map(flow::warning).collect(),
         layers: report

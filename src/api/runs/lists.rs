@@ -232,7 +232,8 @@ fn cut<M: Message>(messages: impl Iterator<Item = M>, size: usize) -> (Vec<M>, b
     (page, false)
 }
 
-fn filter(request: &ListRunsRequest, checks: &mut Checks) -> Filter {
+/// Which runs a request wants, but for its flow and its page.
+pub(in crate::api) fn filter(request: &ListRunsRequest, checks: &mut Checks) -> Filter {
     if !request.flow_id.is_empty() && !validate::is_flow_id(&request.flow_id) {
         checks.add(
             "flow_id",

@@ -50,7 +50,12 @@ impl Api {
         Ok(ReceiverStream::new(receiver))
     }
 
-    async fn find_payload(&self, key: &RunKey, reference: &str) -> Result<(Recorded, PayloadInfo)> {
+    /// The event that a reference names, and what it says of its payload.
+    pub(super) async fn find_payload(
+        &self,
+        key: &RunKey,
+        reference: &str,
+    ) -> Result<(Recorded, PayloadInfo)> {
         let absent = || engine::Error::PayloadNotFound {
             run_id: key.run_id,
             reference: reference.to_owned(),

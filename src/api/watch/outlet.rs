@@ -15,7 +15,7 @@ use tonic::Status;
 const ROOM: u32 = 256;
 
 /// A way to a client: where a watch puts its messages, and the stream that they come out of.
-pub(super) fn outlet<M: Message>(slow_after: Duration) -> (Outlet<M>, Messages<M>) {
+pub(in crate::api) fn outlet<M: Message>(slow_after: Duration) -> (Outlet<M>, Messages<M>) {
     // The semaphore bounds it.
     let (sender, receiver) = mpsc::unbounded_channel();
     let (end, verdict) = oneshot::channel();
@@ -34,7 +34,7 @@ pub(super) fn outlet<M: Message>(slow_after: Duration) -> (Outlet<M>, Messages<M
 
 /// Where a watch puts its messages. Dropped, it ends the stream in order.
 #[derive(Debug)]
-pub(super) struct Outlet<M> {
+pub(in crate::api) struct Outlet<M> {
     sender: mpsc::UnboundedSender<(M, OwnedSemaphorePermit)>,
     room: Arc<Semaphore>,
     end: oneshot::Sender<Status>,
@@ -43,7 +43,7 @@ pub(super) struct Outlet<M> {
 
 /// Why a message was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unsent {
+pub(in crate::api) enum Unsent {
     /// The client has left.
     Gone,
     /// The client has read nothing for too long.
@@ -52,7 +52,7 @@ pub(super) enum Unsent {
 
 impl<M: Message> Outlet<M> {
     /// Sends a message as soon as there is room.
-    pub(super) async fn send(&self, message: M) -> Result<(), Unsent> {
+    pub(in crate::api) async fn send(&self, message: M) -> Result<(), Unsent> {
         let kib = u32::try_from(message.encoded_len() / 1_024).unwrap_or(ROOM);
         let room = Arc::clone(&self.room).acquire_many_owned(kib.clamp(1, ROOM));
         let permit = tokio::select! {
@@ -69,7 +69,7 @@ impl<M: Message> Outlet<M> {
     }
 
     /// Sends a message if there is room for it now.
-    pub(super) fn try_send(&self, message: M) -> Result<(), Unsent> {
+    pub(in crate::api) fn try_send(&self, message: M) -> Result<(), Unsent> {
         let room = Arc::clone(&self.room);
         let permit = room.try_acquire_owned().map_err(|_| Unsent::TooSlow)?;
         self.sender
@@ -78,12 +78,12 @@ impl<M: Message> Outlet<M> {
     }
 
     /// Resolves when the client has left.
-    pub(super) async fn closed(&self) {
+    pub(in crate::api) async fn closed(&self) {
         self.sender.closed().await;
     }
 
     /// Ends the stream with an error, after the messages that wait.
-    pub(super) fn fail(self, status: Status) {
+    pub(in crate::api) fn fail(self, status: Status) {
         // A client that has left misses nothing.
         self.end.send(status).ok();
     }

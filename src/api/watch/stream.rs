@@ -55,6 +55,7 @@ fn executed(watched: WatchRunResponse) -> ExecuteRunResponse {
         Watched::CaughtUp(caught_up) => Executed::CaughtUp(caught_up),
         Watched::Heartbeat(heartbeat) => Executed::Heartbeat(heartbeat),
         Watched::End(end) => Executed::End(end),
+        Watched::ChildEvent(event) => Executed::ChildEvent(event),
     });
     ExecuteRunResponse {
         sequence: watched.sequence,

@@ -145,6 +145,7 @@ impl Driver {
             spare_slot: None,
             finish: None,
             orders: Vec::new(),
+            unborn: Arc::default(),
             idle_since: None,
             priority: 0,
             concurrency_key: None,

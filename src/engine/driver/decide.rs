@@ -1,5 +1,7 @@
 //! What the run wants done: journaled, started, stopped.
 
+use std::sync::atomic::Ordering;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
 use serde_json::Map;
@@ -108,6 +110,10 @@ impl Driver {
     fn rest(&mut self, reason: WaitReason, until: DateTime<Utc>, now: DateTime<Utc>) -> bool {
         let short = TimeDelta::from_std(SHORT_WAIT).unwrap_or_default();
         if until - now <= short || self.draining {
+            return false;
+        }
+        if self.unborn.load(Ordering::Relaxed) > 0 {
+            self.idle_since = Some(tokio::time::Instant::now());
             return false;
         }
         if reason == WaitReason::Child {

@@ -3,7 +3,7 @@
 use super::Driver;
 use crate::applet::{self, Awaited as Asks};
 use crate::engine::attempt::{End, Landed, Placed};
-use crate::engine::children::{Order, Start};
+use crate::engine::children::{Order, Start, Unborn};
 use crate::ids::{FlowId, FlowKey, RunKey};
 use crate::run::event::{
     Asked, Awaited, ChildStarted, LoopStarted, Parent, StepSucceeded, StepWaiting,
@@ -169,13 +169,18 @@ impl Driver {
             namespace: self.key.namespace.clone(),
             run_id,
         };
-        let order = Order::Start(Box::new(Start {
-            child,
-            at: sequence,
-            priority: self.priority,
-            parent: self.as_parent(key),
-        }));
+        let order = self.start_of(child, sequence, key);
         self.orders.push((sequence, order));
+    }
+
+    fn start_of(&self, child: RunKey, at: i64, step: StepKey) -> Order {
+        Order::Start(Box::new(Start {
+            child,
+            at,
+            priority: self.priority,
+            parent: self.as_parent(step),
+            unborn: Unborn::count(&self.unborn),
+        }))
     }
 
     fn as_parent(&self, key: StepKey) -> Parent {
@@ -196,12 +201,7 @@ impl Driver {
                     namespace: self.key.namespace.clone(),
                     run_id,
                 };
-                self.parts.order(Order::Start(Box::new(Start {
-                    child,
-                    at: wait.since,
-                    priority: self.priority,
-                    parent: self.as_parent(key),
-                })));
+                self.parts.order(self.start_of(child, wait.since, key));
             }
         }
     }

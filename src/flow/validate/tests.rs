@@ -414,7 +414,7 @@ proptest! {
         for node in &report.unreachable {
             let told = report.violations.iter().any(|v| {
                 v.reason == "UNREACHABLE_NODE"
-                    && node_index(v).is_some_and(|index| draft.definition.nodes[index].id == *node)
+                    && find_node(v, &draft.definition) == Some(node.as_str())
             });
             prop_assert!(told);
         }

@@ -2,7 +2,7 @@
 
 use prost_types::Duration;
 use serde_json::json;
-use synapps::proto::{Effect, Flow, FlowPolicy, GetFlowRequest, Position};
+use synapps::proto::{ConflictAction, Effect, Flow, FlowPolicy, GetFlowRequest, Position};
 use tonic::Code;
 use tonic_types::StatusExt;
 use uuid::Uuid;
@@ -21,8 +21,10 @@ fn full(id: &str) -> Flow {
             seconds: 60,
             nanos: 5_000_000,
         }),
+        max_open_runs: 3,
+        concurrency_key: "{{ input.customer }}".to_owned(),
+        on_conflict: ConflictAction::Reject.into(),
         max_parallel_steps: 7,
-        ..FlowPolicy::default()
     };
     let config = json!({"method": "POST", "url": "{{ input.url }}", "headers": {"X-A": "{{ input.a }}"}, "query_params": {"π": [1, 0.5, null, true, "ü"]}});
     let mut flow = flow_with_ends(id)

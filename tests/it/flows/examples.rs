@@ -28,12 +28,58 @@ fn trials(shop: &HttpBin) -> Vec<(&'static str, Value, Value)> {
         ("delay", json!({"x": 1}), json!({"x": 1})),
         ("parallel", json!(7), json!([7, 7, 7])),
         ("branch-and-merge", order("express"), offer),
+        ("for-each", order_lines(), json!(12)),
+        ("price-line", json!({"price": 2, "quantity": 3}), json!(6)),
+        (
+            "sub-flow",
+            json!({"gift": 3, "lines": [{"price": 2, "quantity": 3}, {"price": 1, "quantity": 1}]}),
+            json!(10),
+        ),
+        (
+            "retry",
+            json!({"shop": shop.url(""), "item": "lamp"}),
+            json!({"item": "lamp", "available": true}),
+        ),
+        (
+            "retry",
+            json!({"shop": shop.url(""), "item": "nothing"}),
+            json!({"item": "nothing", "available": false}),
+        ),
+        (
+            "error-port",
+            json!({"amount": 3, "rate": 4}),
+            json!({"priced": {"price": 12}}),
+        ),
+        (
+            "error-port",
+            json!({"amount": 3}),
+            json!({"priced": {"price": 6}}),
+        ),
+        (
+            "error-port",
+            json!({}),
+            json!({"unpriced": "no price: there is nothing at $.amount"}),
+        ),
+        (
+            "one-at-a-time",
+            json!({"customer": "Ada", "seconds": 0.1}),
+            json!({"customer": "Ada", "seconds": 0.1}),
+        ),
         (
             "branch-and-merge",
             order("post"),
             json!("3 x lamp, delivered some day"),
         ),
     ]
+}
+
+fn order_lines() -> Value {
+    json!({"lines": [
+        {"item": "lamp", "price": 2, "quantity": 3},
+        {"item": "gift", "quantity": 1},
+        {"item": "bulb", "price": 1, "quantity": 1},
+        {"item": "shade", "price": 5, "quantity": 1},
+    ]})
 }
 
 #[tokio::test(flavor = "multi_thread")]

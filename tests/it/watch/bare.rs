@@ -18,7 +18,7 @@ use crate::support::database::Database;
 pub struct Bare {
     address: std::net::SocketAddr,
     engine: Engine,
-    _database: Database,
+    database: Database,
 }
 
 impl Bare {
@@ -60,13 +60,28 @@ impl Bare {
         Self {
             address,
             engine,
-            _database: database,
+            database,
         }
     }
 
     /// A connection of its own.
     pub fn connect(&self) -> Calls {
         Calls::to(self.address)
+    }
+
+    /// A plain client of the database.
+    pub async fn sql(&self) -> tokio_postgres::Client {
+        self.database.sql().await
+    }
+
+    /// Waits until no watch, of one run or of many, is served any more.
+    pub async fn has_no_watches(&self) {
+        let wait = async {
+            while !self.engine.watches().is_empty() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        crate::support::within("the end of all watches", wait).await;
     }
 
     /// Waits until nobody watches anything any more.

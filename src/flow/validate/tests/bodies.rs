@@ -2,10 +2,12 @@
 
 use super::*;
 
+#[expect(clippy::needless_pass_by_value, reason = "reads better with `json!`")]
 fn looping(id: &str, body: Value) -> Node {
     with_data(id, "for_each", json!({ "body": body }))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "reads better with `json!`")]
 fn inner(id: &str, kind: &str, data: Value) -> Value {
     json!({"id": id, "type": kind, "data": data})
 }
@@ -90,7 +92,9 @@ fn an_id_is_unique_over_all_bodies() {
     let body = || json!({"nodes": [inner("same", "transform", json!({}))]});
     let nodes = vec![looping("l", body()), looping("m", body())];
 
-    let report = report(&draft(nodes, &[]));
+    let draft = draft(nodes, &[]);
+
+    let report = report(&draft);
 
     assert_eq!(report.violations.len(), 1);
     let violation = &report.violations[0];
@@ -99,7 +103,7 @@ fn an_id_is_unique_over_all_bodies() {
         violation.description,
         "\"same\" is the id of flow.nodes[0].data.body.nodes[0] already"
     );
-    assert_eq!(node_index(violation), Some(1));
+    assert_eq!(find_node(violation, &draft.definition), Some("same"));
 }
 
 #[test]
