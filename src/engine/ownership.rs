@@ -247,7 +247,8 @@ impl Engine {
             Ok(Exit::Parked | Exit::Fenced | Exit::Unborn | Exit::Drained)
         );
         // One that was blocked may have been paused, and be in line again.
-        let moves_up = ended || (was_blocked && exit.as_ref().is_ok_and(|exit| *exit == Exit::Parked));
+        let moves_up =
+            ended || (was_blocked && exit.as_ref().is_ok_and(|exit| *exit == Exit::Parked));
         match exit {
             Ok(Exit::Ended | Exit::Parked | Exit::Fenced | Exit::Unborn | Exit::Drained) => {}
             Ok(Exit::Rejected(reason)) => self.fail_now(&key, "JOURNAL_REJECTED", reason).await,

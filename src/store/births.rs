@@ -3,6 +3,8 @@
 //! Request ids are facts that cross runs: they are taken in one sorted order, in lanes of their own, so that they never
 //! wait within a flush of step events.
 
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -21,6 +23,9 @@ use crate::ids::{ExecutorId, FlowKey, RunId, RunKey};
 use crate::run::event::{Parent, Recorded};
 use crate::run::state::WaitReason;
 
+/// The priorities that a run can have: higher ones go first.
+pub const PRIORITIES: RangeInclusive<i32> = -10..=10;
+
 /// How long a request id is remembered.
 pub const REQUEST_TTL: TimeDelta = TimeDelta::hours(24);
 
@@ -35,7 +40,7 @@ pub struct Birth<'a> {
     pub revision: i32,
     /// The client's marks, as JSON text.
     pub labels: &'a str,
-    /// Higher ones go first.
+    /// One of [`PRIORITIES`].
     pub priority: i32,
     /// The client's name for the request, if it gave one, and the hash of what it sent.
     pub request: Option<&'a Request>,

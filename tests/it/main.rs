@@ -17,6 +17,7 @@ mod crash;
 mod flows;
 mod idle;
 mod journal;
+mod limits;
 mod migrations;
 mod ownership;
 mod payloads;
