@@ -147,7 +147,7 @@ async fn a_child_counts_and_fails_its_step_where_it_is_refused() {
     assert_eq!(first.state(), RunState::Succeeded);
     assert_eq!(second.state(), RunState::Failed);
     let error = second.error.unwrap();
-    assert_eq!(error.code, "CHILD_NOT_STARTED");
+    assert_eq!(error.code, "CHILD_FAILED");
     assert!(
         error.message.contains("the most are 1"),
         "{}",
