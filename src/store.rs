@@ -5,6 +5,7 @@
 //! must not wait for the pool (lease renewal, LISTEN, migrations); and a [`lane::Lane`], for the journal, which must
 //! know the exact SQLSTATE of a failure.
 
+pub mod admission;
 pub mod approvals;
 pub mod births;
 pub mod changes;

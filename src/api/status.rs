@@ -265,6 +265,36 @@ fn engine_status(error: engine::Error) -> Status {
         )
         .with("runId", id)
         .status(),
+        engine::Error::NoConcurrencyKey(violation) => {
+            let what = "the flow's concurrency_key cannot be made of the input";
+            refuse_fields(what, "INVALID_INPUT", &[violation])
+        }
+        engine::Error::TooManyOpenRuns {
+            flow_id,
+            key,
+            limit,
+            open,
+        } => {
+            let (id, key) = (shown(flow_id.as_str()), shown(&key));
+            let scope = if key.is_empty() {
+                format!("flow {id}")
+            } else {
+                format!("flow {id} with the concurrency key {key}")
+            };
+            let what = format!(
+                "{open} runs of {scope} are open and FlowPolicy.max_open_runs is {limit}; wait for the end of one or \
+                 cancel one (ListRuns lists them), or change on_conflict"
+            );
+            Refusal::new(Code::ResourceExhausted, "MAX_OPEN_RUNS", &what)
+                .with("limit", limit)
+                .with("value", open)
+                .with("key", &key)
+                .with("flowId", &id)
+                .with("scope", "FlowPolicy.max_open_runs")
+                .quota(&scope, &what)
+                .retry_soon()
+                .status()
+        }
         engine::Error::PayloadNotFound { run_id, reference } => {
             let reference = shown(&reference);
             Refusal::new(

@@ -118,6 +118,8 @@ pub struct Driver {
     idle_since: Option<tokio::time::Instant>,
     /// What its children inherit.
     priority: i32,
+    /// What it counts under for its flow's limit of open runs, if that has one.
+    concurrency_key: Option<String>,
     /// The run before the event that ends or parks it, or ends a wait, which a letter may still forestall.
     before_end: Option<Run>,
     letters: Letters,
@@ -189,6 +191,18 @@ impl Driver {
     #[must_use]
     pub fn is_child(&self) -> bool {
         self.run.parent().is_some()
+    }
+
+    /// What the run counts under for its flow's limit of open runs, if that has one.
+    #[must_use]
+    pub fn counted_as(&self) -> Option<String> {
+        self.concurrency_key.clone()
+    }
+
+    /// Whether the run has to be admitted before it starts.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.run.is_blocked()
     }
 
     /// Waits for the next thing that happens, and takes it in.

@@ -21,6 +21,7 @@ mod flows;
 mod fork;
 mod idle;
 mod journal;
+mod limits;
 mod loops;
 mod migrations;
 mod ownership;
