@@ -11,6 +11,7 @@ mod children;
 mod clock;
 pub mod control;
 mod driver;
+pub mod fork;
 mod lease;
 mod ownership;
 mod pause;
@@ -201,6 +202,12 @@ pub enum Error {
     /// The input does not fit the flow's input schema.
     #[error("the input does not fit the flow's input schema")]
     InvalidInput(Vec<crate::flow::Violation>),
+    /// The fork cannot be: all that is wrong with the request for it.
+    #[error("the fork cannot be made")]
+    InvalidFork(Vec<crate::flow::Violation>),
+    /// The run's flow was deleted, and starts no more runs.
+    #[error("the flow of run {0} was deleted")]
+    FlowDeleted(RunId),
     /// A payload was asked for that is not there.
     #[error("run {run_id} has no payload {reference}")]
     PayloadNotFound {

@@ -290,6 +290,16 @@ fn engine_status(error: engine::Error) -> Status {
             let what = "the input does not fit the flow's input schema";
             refuse_fields(what, "INVALID_INPUT", &violations)
         }
+        engine::Error::InvalidFork(violations) => {
+            refuse_fields("the request is invalid", "INVALID_REQUEST", &violations)
+        }
+        engine::Error::FlowDeleted(id) => Refusal::new(
+            Code::FailedPrecondition,
+            "FLOW_DELETED",
+            format!("the flow of run {id} was deleted, and starts no more runs"),
+        )
+        .with("runId", id)
+        .status(),
         engine::Error::PayloadNotFound { run_id, reference } => {
             let reference = shown(&reference);
             Refusal::new(

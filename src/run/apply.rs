@@ -1,5 +1,7 @@
 //! What each event changes. Nothing is decided here: decisions are fields of the events.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use super::Run;
@@ -55,7 +57,7 @@ impl Run {
             Event::RunQueued(event) => {
                 self.history.input = Some(event.input.clone());
                 self.history.parent.clone_from(&event.parent);
-                self.history.origin.clone_from(&event.origin);
+                self.history.origin = event.origin.clone().map(Arc::new);
                 self.history.blocked = event.blocked;
             }
             Event::RunAdmitted(_) => {
@@ -268,6 +270,9 @@ impl Run {
         for key in open {
             self.step_mut(key).end(StepState::Cancelled, at, None);
             self.no_longer_awaits(key);
+            if let Some(scope) = self.history.scopes.get_mut(&key.scope) {
+                scope.unsettled -= 1;
+            }
         }
     }
 

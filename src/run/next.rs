@@ -390,10 +390,12 @@ impl Run {
         Command::Wait { reason, until }
     }
 
-    /// Whether an attempt that is cut off now may have taken effect outside: it was of an `AT_MOST_ONCE` step.
+    /// Whether an attempt that is cut off now may have taken effect outside: it was of an `AT_MOST_ONCE` step, and not
+    /// of a loop that is under way, whose items answer for themselves.
     #[must_use]
     pub fn cut_leaves_doubt(&self, key: StepKey) -> bool {
         self.graph_of(key.scope).node(key.node).effect == Effect::AtMostOnce
+            && !self.history.looping.contains(&key)
             && matches!(
                 self.step(key).state,
                 StepState::Running | StepState::OutcomeUnknown

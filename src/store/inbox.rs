@@ -163,7 +163,7 @@ pub async fn post(
     let data = serde_json::to_string(request).map_err(|error| Error::Corrupt(error.to_string()))?;
     let row: Option<PostedRow> = diesel::sql_query(
         "WITH open AS (UPDATE workflow_runs SET inbox_count = inbox_count + 1, \
-         wake_at = CASE WHEN executor_id IS NULL THEN now() END \
+         wake_at = CASE WHEN executor_id IS NULL THEN least(wake_at, now()) END \
          WHERE namespace = $1 AND run_id = $2 AND ended_at IS NULL RETURNING state, executor_id), \
          posted AS (INSERT INTO run_inbox (namespace, run_id, kind, data) SELECT $1, $2, $3, $4::json FROM open RETURNING inbox_id) \
          SELECT state, inbox_id, executor_id FROM open, posted \

@@ -11,13 +11,17 @@
 mod applets;
 mod bad_input;
 mod cancel;
+mod children;
 mod command_line;
 mod conformance;
 mod control;
 mod crash;
+mod failures;
 mod flows;
+mod fork;
 mod idle;
 mod journal;
+mod loops;
 mod migrations;
 mod ownership;
 mod payloads;

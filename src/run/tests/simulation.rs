@@ -223,9 +223,8 @@ impl Simulation {
     /// Attempts that have begun and may end.
     fn may_land(&self) -> Vec<StepKey> {
         let stubborn = self.applets == Applets::Stubborn;
-        let obeys = |key: &&StepKey| {
-            !stubborn || (self.stopping.is_none() && !self.told.contains(*key))
-        };
+        let obeys =
+            |key: &&StepKey| !stubborn || (self.stopping.is_none() && !self.told.contains(*key));
         let begun = self.flights.iter().filter(|(_, it)| it.gate.is_none());
         begun.map(|(key, _)| key).filter(obeys).copied().collect()
     }
@@ -318,18 +317,3 @@ impl Simulation {
         self.story.record(event);
     }
 }
-
-// DEBUG-BEGIN
-impl Drop for Simulation {
-    fn drop(&mut self) {
-        if std::thread::panicking() && std::env::var("SHOW").is_ok() {
-            let journal: Vec<String> = self.story.journal.iter().map(|it| {
-                let data = it.event.encode();
-                let data = data.replace(r#""started_at":"#, "@").replace("44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a", "");
-                format!("{} {} {} {}", it.sequence, it.at.format("%dT%H:%M:%S"), it.event.kind(), data)
-            }).collect();
-            eprintln!("SIM {:?}\n{}\nin flight {:?}\nnow {}", self.shape, journal.join("\n"), self.flights.keys().collect::<Vec<_>>(), self.story.now);
-        }
-    }
-}
-// DEBUG-END

@@ -54,7 +54,12 @@ fn nodes_are_as_the_ports_say(now: &Simulation) {
                 Fate::Dead => is_skipped,
                 Fate::Open => !is_begun,
             };
-            assert!(holds, "{} is {fate:?} and {}: {now:?}", run.path(key), step.state);
+            assert!(
+                holds,
+                "{} is {fate:?} and {}: {now:?}",
+                run.path(key),
+                step.state
+            );
         }
     }
 }
