@@ -11,8 +11,10 @@ use tracing::{error, warn};
 use self::refusal::{Refusal, refuse_fields, shown};
 use crate::cpu;
 use crate::engine;
+use crate::export;
 use crate::flow::Violation;
 use crate::ids::{FlowId, RunId};
+use crate::import::MAX_BYTES;
 use crate::run::state::RunState;
 use crate::store::deletion::Relation;
 use crate::store::{self, Class};
@@ -39,6 +41,14 @@ pub enum Error {
         flow_id: FlowId,
         /// How many, as far as they were counted.
         open: usize,
+    },
+    /// A flow cannot be written in the format that is asked for.
+    #[error("flow {flow_id} is not exported: {source}")]
+    NotExported {
+        /// Which flow.
+        flow_id: FlowId,
+        /// Why.
+        source: export::Error,
     },
     /// No applet is of this kind.
     #[error("no applet is of kind {0}")]
@@ -138,6 +148,7 @@ impl From<Error> for Status {
                 .with("openRuns", open)
                 .status()
             }
+            Error::NotExported { flow_id, source } => export_status(&flow_id, &source),
             Error::AppletNotFound(kind) => {
                 let kind = shown(&kind);
                 Refusal::new(
@@ -214,6 +225,30 @@ impl From<Error> for Status {
             .status(),
             Error::Panicked(panic) => internal(&panic),
         }
+    }
+}
+
+fn export_status(flow_id: &FlowId, error: &export::Error) -> Status {
+    let id = shown(flow_id.as_str());
+    match error {
+        export::Error::NotExpressible(violations) => Refusal::new(
+            Code::FailedPrecondition,
+            "NOT_EXPRESSIBLE",
+            format!("flow {id} cannot be written in this format: {error}"),
+        )
+        .with("flowId", id)
+        .with("violationCount", violations.len())
+        .status(),
+        export::Error::TooLarge { bytes } => Refusal::new(
+            Code::FailedPrecondition,
+            "DOCUMENT_TOO_LARGE",
+            format!("flow {id}: {error}; GetFlow gives it"),
+        )
+        .with("flowId", id)
+        .with("sizeBytes", bytes)
+        .with("maxBytes", MAX_BYTES)
+        .status(),
+        export::Error::Yaml(_) | export::Error::Json(_) => internal(error),
     }
 }
 
