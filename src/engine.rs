@@ -10,6 +10,7 @@ pub(crate) mod changes;
 mod children;
 mod clock;
 mod driver;
+pub mod explain;
 mod lease;
 mod ownership;
 mod payloads;

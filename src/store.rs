@@ -9,6 +9,7 @@ pub mod admission;
 pub mod births;
 pub mod changes;
 pub mod children;
+pub mod circumstances;
 pub mod deletion;
 mod dial;
 mod error;

@@ -14,6 +14,7 @@ mod cancel;
 mod command_line;
 mod conformance;
 mod crash;
+mod explain;
 mod flows;
 mod idle;
 mod journal;
