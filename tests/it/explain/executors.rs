@@ -1,7 +1,7 @@
 //! Reasons that lie with who owns a run, or with nobody doing so.
 
 use serde_json::json;
-use synapps::proto::{ObstacleKind, RunState, obstacle::Detail};
+use synapps::proto::{ExplainRunRequest, ObstacleKind, RunState, obstacle::Detail};
 use synapps::run::event::FORMAT;
 use synapps::store::inbox::Request;
 use tonic::Code;
@@ -141,12 +141,10 @@ async fn it_has_ended_or_was_never_there() {
     server.finished_run(&run).await;
 
     let answer = explained(&server, &run, ObstacleKind::Final).await;
-    let none = server
-        .runs()
-        .explain_run(synapps::proto::ExplainRunRequest {
-            run_id: Uuid::now_v7().to_string(),
-        });
-    let none = none.await.unwrap_err();
+    let absent = ExplainRunRequest {
+        run_id: Uuid::now_v7().to_string(),
+    };
+    let none = server.runs().explain_run(absent).await.unwrap_err();
 
     assert_eq!(kinds(&answer), [ObstacleKind::Final]);
     assert_eq!(answer.run.unwrap().state(), RunState::Succeeded);
