@@ -12,6 +12,7 @@ mod children;
 mod clock;
 pub mod control;
 mod driver;
+pub mod explain;
 pub mod fork;
 mod lease;
 mod ownership;

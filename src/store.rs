@@ -10,6 +10,7 @@ pub mod approvals;
 pub mod births;
 pub mod changes;
 pub mod children;
+pub mod circumstances;
 pub mod deletion;
 mod dial;
 mod error;

@@ -154,9 +154,8 @@ impl Engine {
             };
             engine.pass(gate, &counted).await
         });
-        let passed = match passing.await {
-            Ok(passed) => passed,
-            Err(_) => return Err(Error::Draining),
+        let Ok(passed) = passing.await else {
+            return Err(Error::Draining);
         };
         match passed {
             Ok(Passage::Admitted) => Ok(Born::Yes),

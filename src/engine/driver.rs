@@ -10,6 +10,7 @@ mod decide;
 mod fail;
 mod finish;
 mod hand;
+mod inside;
 mod land;
 mod letters;
 mod reuse;
@@ -41,12 +42,15 @@ use crate::run::state::StopCause;
 use crate::store::inbox::Letter;
 
 pub use self::begin::{Adopted, adopt, born};
+pub use self::inside::Inside;
 
 /// What a driver is told from outside.
 #[derive(Debug)]
 pub enum Message {
     /// A caller asks something of the run.
     Letter(Letter),
+    /// Somebody wants to know what is going on.
+    Ask(oneshot::Sender<Inside>),
     /// The process is about to end: start nothing more, and leave.
     Drain,
 }
@@ -243,6 +247,8 @@ impl Driver {
             // An end that is being written is refused if the letter came first; then all letters are read.
             Message::Letter(_) if self.before_end.is_some() => {}
             Message::Letter(letter) => self.fold(&letter),
+            // An error says that nobody waits for the answer any more.
+            Message::Ask(reply) => drop(reply.send(self.inside())),
             Message::Drain => self.drain(),
         }
     }

@@ -16,6 +16,7 @@ mod command_line;
 mod conformance;
 mod control;
 mod crash;
+mod explain;
 mod failures;
 mod flows;
 mod fork;
