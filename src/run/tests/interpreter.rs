@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::reference::{Left, is_way};
 use super::script::{End, Script};
 use super::shapes::Shape;
-use crate::flow::graph::{Graph, NodeIndex};
 use crate::flow::OnError;
+use crate::flow::graph::{Graph, NodeIndex};
 use crate::run::state::{Handling, OnItemError, Resolution};
 
 /// What must have come of a step.
@@ -204,8 +204,12 @@ impl Walk<'_> {
 
     fn forget(&mut self, prefix: &str) {
         self.expected.loose.insert(prefix.to_owned());
-        self.expected.steps.retain(|path, _| !path.starts_with(prefix));
-        self.expected.lists.retain(|path, _| !path.starts_with(prefix));
+        self.expected
+            .steps
+            .retain(|path, _| !path.starts_with(prefix));
+        self.expected
+            .lists
+            .retain(|path, _| !path.starts_with(prefix));
     }
 }
 
@@ -214,7 +218,8 @@ impl Walk<'_> {
 pub(super) fn is_same_when_tried_again(shape: &Shape) -> bool {
     shape.manners().all(|manner| {
         let stands = manner.on_error.is_some();
-        let loops = matches!(manner.turns, Some((_, on_item_error)) if on_item_error != OnItemError::Fail);
+        let loops =
+            matches!(manner.turns, Some((_, on_item_error)) if on_item_error != OnItemError::Fail);
         !loops && !(stands && (manner.turns.is_some() || manner.retry.is_some()))
     })
 }

@@ -28,7 +28,12 @@ pub(super) fn fates(run: &Run, id: ScopeId) -> Vec<Fate> {
 }
 
 /// The sources that deliver to `node`, each once, in edge order.
-pub(super) fn deliverers(run: &Run, id: ScopeId, fates: &[Fate], node: NodeIndex) -> Vec<NodeIndex> {
+pub(super) fn deliverers(
+    run: &Run,
+    id: ScopeId,
+    fates: &[Fate],
+    node: NodeIndex,
+) -> Vec<NodeIndex> {
     let scope = run.scope(id);
     let mut sources = Vec::new();
     for edge in edges_into(scope, node) {

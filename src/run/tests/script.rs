@@ -98,10 +98,8 @@ pub(super) fn any_script() -> impl Strategy<Value = Script> {
 pub(super) fn tries(step: &Step) -> u32 {
     let tried = step.attempts.iter().filter(|attempt| {
         let error = attempt.error.as_ref();
-        matches!(
-            attempt.state,
-            StepState::Failed | StepState::OutcomeUnknown
-        ) && error.is_some_and(|error| error.reason != INTERRUPTED)
+        matches!(attempt.state, StepState::Failed | StepState::OutcomeUnknown)
+            && error.is_some_and(|error| error.reason != INTERRUPTED)
     });
     u32::try_from(tried.count()).unwrap()
 }
@@ -121,7 +119,10 @@ impl Script {
                 asked: None,
             }),
             _ if tries < HEALED && dice.happens(7 * self.trouble) => End::Failure(dice.trouble()),
-            _ if effect == Effect::AtMostOnce && tries < HEALED && dice.happens(6 * self.trouble) => {
+            _ if effect == Effect::AtMostOnce
+                && tries < HEALED
+                && dice.happens(6 * self.trouble) =>
+            {
                 End::Doubt(Resolution::ALL[dice.roll(3)])
             }
             _ => End::Success(port.clone()),
@@ -132,11 +133,7 @@ impl Script {
             End::Success(port)
         };
         let wait = wait.filter(|wait| tries < HEALED || !matches!(wait, Wait::Child(..)));
-        let end = if tries < HEALED {
-            end
-        } else {
-            collect.clone()
-        };
+        let end = if tries < HEALED { end } else { collect.clone() };
         Act { wait, end, collect }
     }
 

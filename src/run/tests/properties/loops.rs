@@ -101,10 +101,7 @@ fn can_go_on(run: &Run, scope: &Scope) -> bool {
     let step = run.step(place.of);
     let goes_on = match step.state {
         StepState::Succeeded | StepState::Skipped => false,
-        StepState::Failed => matches!(
-            step.handling,
-            Some(Handling::FailRun | Handling::FailItem)
-        ),
+        StepState::Failed => matches!(step.handling, Some(Handling::FailRun | Handling::FailItem)),
         _ => true,
     };
     goes_on && can_go_on(run, around)

@@ -54,9 +54,7 @@ fn is_as_expected(ended: &Simulation, expected: &Expected) -> Result<(), TestCas
     for key in super::all_steps(&shown) {
         let step = shown.step(key);
         let fate = match step.state {
-            StepState::Succeeded => {
-                Fate::Succeeded(step.output.as_ref().unwrap().port.clone())
-            }
+            StepState::Succeeded => Fate::Succeeded(step.output.as_ref().unwrap().port.clone()),
             StepState::Failed => Fate::Failed(step.handling.unwrap()),
             StepState::Skipped => Fate::Skipped,
             _ => continue,

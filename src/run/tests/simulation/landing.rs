@@ -132,7 +132,8 @@ impl Simulation {
                 let sequence = self.story.run.last_sequence() + 1;
                 // Ids of children that were never durable are never used again, and these are told apart by their place.
                 let sequence = u128::try_from(sequence).expect("it is positive");
-                let now = u128::try_from(self.story.now.timestamp_millis()).expect("it is positive");
+                let now =
+                    u128::try_from(self.story.now.timestamp_millis()).expect("it is positive");
                 self.story.record(ChildStarted {
                     path,
                     attempt,
@@ -167,7 +168,11 @@ impl Simulation {
     ) {
         let stopped = self.story.run.is_stopped(key.scope);
         let manner = self.manner(key);
-        let wait = trouble.wait(manner, self.effect(key), self.story.run.step(key).failures());
+        let wait = trouble.wait(
+            manner,
+            self.effect(key),
+            self.story.run.step(key).failures(),
+        );
         if let (false, Some(wait)) = (stopped, wait) {
             self.story.record(StepRetryScheduled {
                 path: self.story.run.path(key),

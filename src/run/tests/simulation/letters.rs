@@ -131,7 +131,10 @@ impl Simulation {
 
     /// Makes events of what somebody asks. A run that is about to leave takes that back first.
     pub(super) fn post(&mut self, letter: Letter) {
-        assert!(self.before_end.is_none(), "it is read once the end is taken back");
+        assert!(
+            self.before_end.is_none(),
+            "it is read once the end is taken back"
+        );
         let state = self.story.run.state();
         match letter {
             Letter::Cancel => self.is_cancelled(),
@@ -212,13 +215,7 @@ impl Simulation {
         }
     }
 
-    fn is_resolved(
-        &mut self,
-        path: &StepPath,
-        attempt: u32,
-        resolution: Resolution,
-        port: String,
-    ) {
+    fn is_resolved(&mut self, path: &StepPath, attempt: u32, resolution: Resolution, port: String) {
         let Some(key) = self.step_at(path, attempt) else {
             return;
         };
