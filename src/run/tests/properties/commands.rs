@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{all_settled, any_world, is_ending, is_held};
+use super::{all_settled, any_world, is_ending, is_held, times};
 use crate::flow::Effect;
 use crate::run::event::Awaited;
 use crate::run::scope::StepKey;
@@ -12,6 +12,8 @@ use crate::run::tests::simulation::{Applets, Simulation};
 use crate::run::{Command, Run};
 
 proptest! {
+    #![proptest_config(times(2))]
+
     #[test]
     fn nodes_run_or_are_skipped_as_the_ports_say(world in any_world()) {
         let mut simulation = Simulation::new(world, Applets::Obedient);
