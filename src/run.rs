@@ -467,6 +467,24 @@ impl Run {
             .filter_map(|&key| Some((key, self.find_step(key)?.wait.as_ref()?)))
     }
 
+    /// Steps with an open attempt in the journal.
+    #[must_use]
+    pub fn running(&self) -> &BTreeSet<StepKey> {
+        &self.history.running
+    }
+
+    /// When attempts in flight are given up, once the run was cancelled or has failed.
+    #[must_use]
+    pub fn grace_ends_at(&self) -> Option<DateTime<Utc>> {
+        self.history.force_at
+    }
+
+    /// What is failing the run, until that has ended.
+    #[must_use]
+    pub fn failing(&self) -> Option<&RunError> {
+        self.history.failing.as_ref()
+    }
+
     /// Steps whose outcome is unknown.
     #[must_use]
     pub fn unknown(&self) -> &BTreeSet<StepKey> {

@@ -62,7 +62,9 @@ impl Run {
             }
             Event::RunAdmitted(_) => {
                 self.history.blocked = false;
-                if self.history.state != RunState::Paused {
+                if self.history.state == RunState::Paused {
+                    self.no_longer_waits();
+                } else {
                     self.goes_on();
                 }
             }
@@ -72,7 +74,8 @@ impl Run {
                 self.history.deadline = Some(event.deadline);
             }
             Event::RunWaiting(event) => {
-                if event.reason != WaitReason::Paused {
+                // One that is paused, or has not been admitted, stays what it is: that says what it waits for.
+                if !matches!(event.reason, WaitReason::Paused | WaitReason::Concurrency) {
                     self.history.state = RunState::Waiting;
                 }
                 self.history.wait_reason = Some(event.reason);

@@ -98,8 +98,10 @@ impl Run {
         commands.extend(self.ready_steps(now));
         if commands.is_empty() && self.in_flight.is_empty() {
             commands.push(self.when_idle());
-        } else if let (RunState::Waiting, Some(reason)) =
-            (self.history.state, self.history.wait_reason)
+        }
+        let rests = matches!(commands[..], [Command::Wait { .. }]);
+        if let (false, RunState::Waiting, Some(reason)) =
+            (rests, self.history.state, self.history.wait_reason)
         {
             commands.insert(0, Command::Resume(reason));
         }
@@ -241,6 +243,10 @@ impl Run {
             }
         }
         if ending {
+            if let Some(reason) = self.history.wait_reason {
+                // Its end takes a while, through which it belongs to somebody.
+                commands.insert(0, Command::Resume(reason));
+            }
             commands.push(Command::Stop(cause));
         } else if commands.is_empty() {
             // Loops last, inner ones first: their items are gone.

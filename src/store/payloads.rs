@@ -43,6 +43,22 @@ pub async fn write(
     Ok(())
 }
 
+/// Removes all payloads of a run that never came into being.
+///
+/// # Errors
+///
+/// As every query.
+pub async fn forget(conn: &mut AsyncPgConnection, key: &RunKey) -> Result<()> {
+    diesel::delete(
+        dsl::payload_chunks
+            .filter(dsl::namespace.eq(key.namespace.as_str()))
+            .filter(dsl::run_id.eq(key.run_id.uuid())),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// One chunk of a payload, counted from 0; `None` after the last.
 ///
 /// # Errors

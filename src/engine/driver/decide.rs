@@ -106,11 +106,10 @@ impl Driver {
 
     /// Leaves memory, unless it is not worth it; says whether the run has changed.
     fn rest(&mut self, reason: WaitReason, until: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-        let short = TimeDelta::from_std(SHORT_WAIT).unwrap_or_default();
         if self.draining {
             return false;
         }
-        if until - now <= short {
+        if self.lingers(reason, until - now) {
             if self.run.state() == RunState::Waiting && !self.pending.is_empty() {
                 // It was parked, and what a letter has brought must not park it again while it stays here.
                 self.record(RunResumed { reason }, None);
@@ -118,21 +117,30 @@ impl Driver {
             }
             return false;
         }
-        if self.unborn.load(Ordering::Relaxed) > 0 {
-            self.idle_since = Some(tokio::time::Instant::now());
-            return false;
-        }
-        if reason == WaitReason::Child {
-            // Most children are done soon, and tell their parent here and now.
-            let since = *self
-                .idle_since
-                .get_or_insert_with(tokio::time::Instant::now);
-            if since.elapsed() < SHORT_WAIT {
-                return false;
-            }
-        }
         self.record_end(RunWaiting { reason, until }, None);
         true
+    }
+
+    /// Whether a wait is spent in memory.
+    fn lingers(&mut self, reason: WaitReason, wait: TimeDelta) -> bool {
+        if matches!(reason, WaitReason::Paused | WaitReason::Concurrency) {
+            // Only somebody's word ends it, and nothing may resume it meanwhile.
+            return false;
+        }
+        if wait <= TimeDelta::from_std(SHORT_WAIT).unwrap_or_default() {
+            return true;
+        }
+        if self.unborn.load(Ordering::Relaxed) > 0 {
+            self.idle_since = Some(tokio::time::Instant::now());
+            return true;
+        }
+        // Most children are done soon, and tell their parent here and now.
+        reason == WaitReason::Child
+            && self
+                .idle_since
+                .get_or_insert_with(tokio::time::Instant::now)
+                .elapsed()
+                < SHORT_WAIT
     }
 
     fn park(&mut self, key: StepKey, now: DateTime<Utc>) {

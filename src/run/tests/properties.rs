@@ -22,8 +22,8 @@ pub(super) fn any_world() -> impl Strategy<Value = (Shape, Script, Chance)> {
     (any_shape(), any_script(), any_chance())
 }
 
-/// So many times as many cases as `PROPTEST_CASES` says, or as proptest tries without it.
-fn times(factor: u32) -> ProptestConfig {
+/// So many times as many cases as proptest tries by itself, unless `PROPTEST_CASES` says how many.
+pub(super) fn times(factor: u32) -> ProptestConfig {
     let config = ProptestConfig::default();
     ProptestConfig {
         cases: config.cases * factor,
@@ -67,7 +67,7 @@ fn all_settled(run: &Run) -> bool {
 }
 
 /// All steps, in loops too, of the items that are still known.
-fn all_steps(run: &Run) -> impl Iterator<Item = StepKey> {
+pub(super) fn all_steps(run: &Run) -> impl Iterator<Item = StepKey> {
     let scopes = run.history.scopes.iter();
     scopes.flat_map(|(&scope, it)| it.steps().map(move |(node, _)| StepKey { scope, node }))
 }

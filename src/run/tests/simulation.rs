@@ -238,6 +238,12 @@ impl Simulation {
 
     /// The first so many events are durable; attempts that waited for that begin.
     fn commit(&mut self, events: usize) {
+        // A flush says of a run that waits that it belongs to nobody.
+        let leaves = self.before_end.is_some() || self.story.run.waits_until().is_none();
+        assert!(
+            leaves || events == self.committed,
+            "a run is let go that goes on here: {self:?}"
+        );
         self.committed = events;
         let committed = self.durable();
         let free: Vec<StepKey> = self

@@ -3,13 +3,15 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 
-use super::properties::{any_world, since_reopened};
+use super::properties::{any_world, since_reopened, times};
 use super::simulation::{Applets, Simulation};
 use crate::run::STOP_GRACE;
 use crate::run::event::Event;
 use crate::run::state::{Handling, RunState};
 
 proptest! {
+    #![proptest_config(times(2))]
+
     #[test]
     fn nothing_new_is_wanted_before_the_run_wakes(world in any_world()) {
         let mut simulation = Simulation::new(world, Applets::Obedient);

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{all_settled, any_world, as_shown, since_reopened};
+use super::{all_settled, any_world, as_shown, since_reopened, times};
 use crate::flow::Effect;
 use crate::flow::graph::{NodeIndex, Way};
 use crate::run::event::{Event, Recorded};
@@ -11,6 +11,8 @@ use crate::run::state::{Handling, Resolution, RunState, StepState};
 use crate::run::tests::simulation::{Applets, Launch, Simulation};
 
 proptest! {
+    #![proptest_config(times(2))]
+
     #[test]
     fn each_step_ends_at_most_once_and_none_is_left_open(world in any_world()) {
         let ended = Simulation::ended(world, Applets::Obedient);

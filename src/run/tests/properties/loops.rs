@@ -2,13 +2,15 @@
 
 use proptest::prelude::*;
 
-use super::any_world;
+use super::{any_world, times};
 use crate::run::scope::{Scope, ScopeId, StepKey};
 use crate::run::state::{Handling, OnItemError, RunState, StepState};
 use crate::run::tests::simulation::{Applets, Simulation};
 use crate::run::{Command, Run};
 
 proptest! {
+    #![proptest_config(times(2))]
+
     #[test]
     fn items_begin_in_order_and_no_more_at_once_than_may(world in any_world()) {
         let mut simulation = Simulation::new(world, Applets::Obedient);

@@ -14,7 +14,7 @@ use crate::run::tests::simulation::{Applets, Simulation};
 use crate::run::turns::ItemOutcome;
 
 proptest! {
-    #![proptest_config(times(4))]
+    #![proptest_config(times(12))]
 
     #[test]
     fn a_run_comes_to_what_the_reference_interpreter_says(world in any_world()) {

@@ -19,7 +19,7 @@ const MOST_DEPTH: usize = 3;
 
 /// Any graph of 1 to 30 nodes with loops in it.
 pub(in crate::run::tests) fn any_shape() -> impl Strategy<Value = Shape> {
-    any_numbers(0..200).prop_map(|mut chance| {
+    any_numbers(0..300).prop_map(|mut chance| {
         let mut book = Book::default();
         let (graph, text) = book.graph(&mut chance, 0);
         Shape {
@@ -129,7 +129,7 @@ impl Book {
             9 => Some(OnError::ContinueRun),
             _ => None,
         };
-        let is_loop = depth < MOST_DEPTH && chance.pick(6) == 5;
+        let is_loop = depth < MOST_DEPTH && chance.pick(4) == 3;
         let turns = is_loop.then(|| {
             let concurrency = [1, 2, 3, 4][chance.pick(4)];
             (concurrency, OnItemError::ALL[chance.pick(3)])

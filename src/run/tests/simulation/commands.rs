@@ -1,6 +1,6 @@
 //! What the run wants done, as the engine's driver does it.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Flight, Launch, Simulation, Task};
 use crate::flow::Effect;
@@ -10,7 +10,7 @@ use crate::run::event::{
     StepExpired, StepOutcomeUnknown, StepSkipped, StepStarted,
 };
 use crate::run::scope::StepKey;
-use crate::run::state::{StopCause, WaitReason};
+use crate::run::state::{RunState, StopCause, WaitReason};
 use crate::run::step::Woken;
 use crate::run::tests::script::Trouble;
 use crate::run::tests::story::failure;
@@ -96,14 +96,25 @@ impl Simulation {
                 let reason = self.story.run.cancel_reason().to_owned();
                 self.record_end(RunCancelled { reason });
             }
-            Command::Wait { reason, until } => {
-                let lingers = reason == WaitReason::Child && self.chance.pick(2) == 1;
-                if until - now <= TimeDelta::seconds(5) || lingers {
-                    return false;
-                }
-                self.record_end(RunWaiting { reason, until });
-            }
+            Command::Wait { reason, until } => return self.rest(reason, until),
         }
+        true
+    }
+
+    /// Leaves memory, unless it is not worth it; says whether the run has changed.
+    fn rest(&mut self, reason: WaitReason, until: DateTime<Utc>) -> bool {
+        let is_held = matches!(reason, WaitReason::Paused | WaitReason::Concurrency);
+        let is_short = until - self.story.now <= TimeDelta::seconds(5);
+        let has_child = reason == WaitReason::Child && self.chance.pick(2) == 1;
+        if !is_held && (is_short || has_child) {
+            let came = self.committed < self.story.journal.len();
+            if came && self.story.run.state() == RunState::Waiting {
+                self.story.record(RunResumed { reason });
+                return true;
+            }
+            return false;
+        }
+        self.record_end(RunWaiting { reason, until });
         true
     }
 
