@@ -3,6 +3,7 @@
 //! [`Engine`] is the handle that the api calls. Behind it are one `driver` task per open run, and two loops that
 //! `ownership` keeps: one renews the lease, the other claims runs and reads letters.
 
+mod admission;
 pub mod approval;
 mod attempt;
 mod cancel;
@@ -11,6 +12,8 @@ mod children;
 mod clock;
 pub mod control;
 mod driver;
+pub mod explain;
+pub mod fork;
 mod lease;
 mod ownership;
 mod pause;
@@ -33,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+use self::admission::Doors;
 use self::changes::Changes;
 use self::children::Order;
 use self::clock::Clock;
@@ -97,6 +101,7 @@ pub(crate) struct Parts {
     egress: Egress,
     clock: Clock,
     lease: Lease,
+    doors: Doors,
     orders: mpsc::UnboundedSender<Order>,
 }
 
@@ -146,7 +151,7 @@ pub struct Start {
     pub request: Option<Request>,
     /// The client's marks.
     pub labels: BTreeMap<String, String>,
-    /// Higher ones are to go first; the api takes 0 only as yet.
+    /// -10 to 10: higher ones go first.
     pub priority: i32,
 }
 
@@ -201,6 +206,27 @@ pub enum Error {
     /// The input does not fit the flow's input schema.
     #[error("the input does not fit the flow's input schema")]
     InvalidInput(Vec<crate::flow::Violation>),
+    /// The fork cannot be: all that is wrong with the request for it.
+    #[error("the fork cannot be made")]
+    InvalidFork(Vec<crate::flow::Violation>),
+    /// The run's flow was deleted, and starts no more runs.
+    #[error("the flow of run {0} was deleted")]
+    FlowDeleted(RunId),
+    /// The flow's concurrency key cannot be made of the input.
+    #[error("{}", .0.description)]
+    NoConcurrencyKey(crate::flow::Violation),
+    /// As many runs of the flow are open as may be, and its policy refuses further ones.
+    #[error("{open} runs of flow {flow_id} are open, the most are {limit}")]
+    TooManyOpenRuns {
+        /// The flow.
+        flow_id: FlowId,
+        /// What they are counted under; empty if all runs of the flow are.
+        key: String,
+        /// The most.
+        limit: u32,
+        /// Those that are.
+        open: u32,
+    },
     /// A payload was asked for that is not there.
     #[error("run {run_id} has no payload {reference}")]
     PayloadNotFound {
@@ -265,6 +291,7 @@ impl Engine {
             pool: Pool::new(settings.max_concurrent_steps),
             clock: Clock::new(now),
             lease,
+            doors: Doors::new(store.settings().pool_size),
             store,
             cpu,
             egress,

@@ -181,7 +181,7 @@ pub enum OnConflict {
     Queue,
     /// Its start is refused.
     Reject,
-    /// The open ones are cancelled and it starts.
+    /// The open ones are cancelled, and it starts once they have ended.
     CancelRunning,
 }
 

@@ -15,7 +15,9 @@ pub mod run;
 pub mod applet;
 pub mod cpu;
 pub mod egress;
+pub mod export;
 pub mod expression;
+pub mod import;
 pub mod proto;
 pub mod template;
 

@@ -9,6 +9,7 @@ mod fact;
 mod fates;
 mod next;
 mod reopen;
+pub mod reuse;
 pub mod scope;
 pub mod state;
 pub mod step;
@@ -79,7 +80,8 @@ pub struct History {
     /// Whether it has to be admitted before it starts.
     blocked: bool,
     parent: Option<Parent>,
-    origin: Option<Origin>,
+    /// Shared, for it holds outputs that may be large.
+    origin: Option<Arc<Origin>>,
     input: Option<PayloadInfo>,
     output: Option<PayloadInfo>,
     error: Option<RunError>,
@@ -372,7 +374,7 @@ impl Run {
     /// The run whose outputs it may use, if it is a fork.
     #[must_use]
     pub fn origin(&self) -> Option<&Origin> {
-        self.history.origin.as_ref()
+        self.history.origin.as_deref()
     }
 
     /// What ended a step's wait, until the step goes on.
@@ -463,6 +465,24 @@ impl Run {
             .waiting
             .keys()
             .filter_map(|&key| Some((key, self.find_step(key)?.wait.as_ref()?)))
+    }
+
+    /// Steps with an open attempt in the journal.
+    #[must_use]
+    pub fn running(&self) -> &BTreeSet<StepKey> {
+        &self.history.running
+    }
+
+    /// When attempts in flight are given up, once the run was cancelled or has failed.
+    #[must_use]
+    pub fn grace_ends_at(&self) -> Option<DateTime<Utc>> {
+        self.history.force_at
+    }
+
+    /// What is failing the run, until that has ended.
+    #[must_use]
+    pub fn failing(&self) -> Option<&RunError> {
+        self.history.failing.as_ref()
     }
 
     /// Steps whose outcome is unknown.

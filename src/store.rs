@@ -5,10 +5,12 @@
 //! must not wait for the pool (lease renewal, LISTEN, migrations); and a [`lane::Lane`], for the journal, which must
 //! know the exact SQLSTATE of a failure.
 
+pub mod admission;
 pub mod approvals;
 pub mod births;
 pub mod changes;
 pub mod children;
+pub mod circumstances;
 pub mod deletion;
 mod dial;
 mod error;

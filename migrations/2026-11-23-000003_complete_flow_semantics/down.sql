@@ -7,6 +7,7 @@ ALTER TABLE run_inbox ADD CONSTRAINT run_inbox_kind_is_known CHECK (kind IN ('CA
 
 CREATE INDEX workflow_runs_due ON workflow_runs (wake_at) WHERE wake_at IS NOT NULL;
 DROP INDEX workflow_runs_by_change;
+DROP INDEX workflow_runs_queued;
 DROP INDEX workflow_runs_by_concurrency;
 DROP INDEX workflow_runs_by_origin;
 DROP INDEX workflow_runs_untold;

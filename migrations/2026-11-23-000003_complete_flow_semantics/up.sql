@@ -50,6 +50,9 @@ CREATE INDEX workflow_runs_by_origin ON workflow_runs (namespace, forked_from) W
 -- Who is open and who waits under one concurrency key.
 CREATE INDEX workflow_runs_by_concurrency ON workflow_runs (namespace, concurrency_key, admitted, run_id)
     WHERE concurrency_key IS NOT NULL AND ended_at IS NULL;
+-- Who waits, in the order in which they are let in.
+CREATE INDEX workflow_runs_queued ON workflow_runs (namespace, concurrency_key, priority DESC, run_id)
+    WHERE NOT admitted AND ended_at IS NULL;
 -- Changes since the last look.
 CREATE INDEX workflow_runs_by_change ON workflow_runs (namespace, changed_in);
 

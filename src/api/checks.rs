@@ -130,8 +130,8 @@ impl Checks {
     }
 
     /// The same for what is kept as the entry `field` of an object, and so may nest one level less.
-    pub fn part_of_payload(&mut self, field: &str, value: Value, max_bytes: u64) -> Value {
-        let mut whole = json!({ field: value });
+    pub fn part_of_payload(&mut self, field: &str, value: &Value, max_bytes: u64) {
+        let whole = json!({ field: value });
         let problems = check_all(&whole, max_bytes, MOST_PROBLEMS);
         self.extend(problems.into_iter().map(|problem| Violation {
             field: if problem.path().is_empty() {
@@ -142,7 +142,6 @@ impl Checks {
             reason: problem.reason(),
             description: problem.to_string(),
         }));
-        whole[field].take()
     }
 
     /// A sequence to go on after.

@@ -4,6 +4,7 @@
 
 pub mod diff;
 pub mod event;
+pub mod explain;
 pub mod flow;
 pub mod run;
 pub mod time;

@@ -3,6 +3,8 @@
 mod check;
 mod delete;
 mod diff;
+mod export;
+mod import;
 mod list;
 mod write;
 
@@ -17,7 +19,8 @@ use crate::ids::{FlowId, Namespace};
 use crate::proto::flow_service_server::FlowService;
 use crate::proto::{
     CreateFlowRequest, CreateFlowResponse, DeleteFlowRequest, DeleteFlowResponse,
-    DiffFlowRevisionsRequest, DiffFlowRevisionsResponse, GetFlowRequest, GetFlowResponse,
+    DiffFlowRevisionsRequest, DiffFlowRevisionsResponse, ExportFlowRequest, ExportFlowResponse,
+    GetFlowRequest, GetFlowResponse, ImportFlowRequest, ImportFlowResponse,
     ListFlowRevisionsRequest, ListFlowRevisionsResponse, ListFlowsRequest, ListFlowsResponse,
     UpdateFlowRequest, UpdateFlowResponse, ValidateFlowRequest, ValidateFlowResponse,
 };
@@ -87,6 +90,26 @@ impl FlowService for Api {
         let namespace = self.namespace(&request);
         Ok(Response::new(
             list::revisions(self, &namespace, request.into_inner()).await?,
+        ))
+    }
+
+    async fn import_flow(
+        &self,
+        request: Request<ImportFlowRequest>,
+    ) -> Result<Response<ImportFlowResponse>, Status> {
+        let namespace = self.namespace(&request);
+        Ok(Response::new(
+            import::import(self, &namespace, request.into_inner()).await?,
+        ))
+    }
+
+    async fn export_flow(
+        &self,
+        request: Request<ExportFlowRequest>,
+    ) -> Result<Response<ExportFlowResponse>, Status> {
+        let namespace = self.namespace(&request);
+        Ok(Response::new(
+            export::export(self, &namespace, request.get_ref()).await?,
         ))
     }
 

@@ -3,6 +3,7 @@
 mod approvals;
 mod control;
 mod diff;
+mod fork;
 pub(super) mod lists;
 mod payload;
 mod resolve;
@@ -27,13 +28,14 @@ use crate::ids::{Namespace, RunId, RunKey};
 use crate::proto::run_service_server::RunService;
 use crate::proto::{
     CancelRunRequest, CancelRunResponse, DeleteRunRequest, DeleteRunResponse, DiffRunsRequest,
-    DiffRunsResponse, ExecuteRunRequest, GetRunRequest, GetRunResponse, ListApprovalsRequest,
-    ListApprovalsResponse, ListRunEventsRequest, ListRunEventsResponse, ListRunsRequest,
-    ListRunsResponse, ListStepsRequest, ListStepsResponse, PauseRunRequest, PauseRunResponse,
-    ReadPayloadRequest, ResolveApprovalRequest, ResolveApprovalResponse, ResolveStepRequest,
-    ResolveStepResponse, ResumeRunRequest, ResumeRunResponse, RetryRunRequest, RetryRunResponse,
-    RunStarted, SignalRunRequest, SignalRunResponse, StartRunRequest, StartRunResponse,
-    WaitRunRequest, WaitRunResponse, WatchRunRequest, WatchRunsRequest,
+    DiffRunsResponse, ExecuteRunRequest, ExplainRunRequest, ExplainRunResponse, ForkRunRequest,
+    ForkRunResponse, GetRunRequest, GetRunResponse, ListApprovalsRequest, ListApprovalsResponse,
+    ListRunEventsRequest, ListRunEventsResponse, ListRunsRequest, ListRunsResponse,
+    ListStepsRequest, ListStepsResponse, PauseRunRequest, PauseRunResponse, ReadPayloadRequest,
+    ResolveApprovalRequest, ResolveApprovalResponse, ResolveStepRequest, ResolveStepResponse,
+    ResumeRunRequest, ResumeRunResponse, RetryRunRequest, RetryRunResponse, RunStarted,
+    SignalRunRequest, SignalRunResponse, StartRunRequest, StartRunResponse, WaitRunRequest,
+    WaitRunResponse, WatchRunRequest, WatchRunsRequest,
 };
 use crate::store::runs::RunRow;
 use show::Wanted;
@@ -278,6 +280,19 @@ impl RunService for Api {
         ))
     }
 
+    async fn explain_run(
+        &self,
+        request: Request<ExplainRunRequest>,
+    ) -> Result<Response<ExplainRunResponse>, Status> {
+        let namespace = self.namespace(&request);
+        let mut checks = Checks::default();
+        let run_id = checks.run_id(&request.get_ref().run_id);
+        checks.finish()?;
+        let found = self.engine.explain(&run_key(namespace, run_id)).await;
+        let found = found.map_err(Error::from)?;
+        Ok(Response::new(convert::explain::explanation(&found)))
+    }
+
     async fn list_run_events(
         &self,
         request: Request<ListRunEventsRequest>,
@@ -384,6 +399,16 @@ impl RunService for Api {
     ) -> Result<Response<ResolveApprovalResponse>, Status> {
         Ok(Response::new(
             self.decide(self.namespace(&request), request.into_inner())
+                .await?,
+        ))
+    }
+
+    async fn fork_run(
+        &self,
+        request: Request<ForkRunRequest>,
+    ) -> Result<Response<ForkRunResponse>, Status> {
+        Ok(Response::new(
+            self.fork(self.namespace(&request), request.into_inner())
                 .await?,
         ))
     }

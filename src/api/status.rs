@@ -11,8 +11,10 @@ use tracing::{error, warn};
 use self::refusal::{Refusal, refuse_fields, shown};
 use crate::cpu;
 use crate::engine;
+use crate::export;
 use crate::flow::Violation;
 use crate::ids::{FlowId, RunId};
+use crate::import::MAX_BYTES;
 use crate::run::state::RunState;
 use crate::store::deletion::Relation;
 use crate::store::{self, Class};
@@ -39,6 +41,14 @@ pub enum Error {
         flow_id: FlowId,
         /// How many, as far as they were counted.
         open: usize,
+    },
+    /// A flow cannot be written in the format that is asked for.
+    #[error("flow {flow_id} is not exported: {source}")]
+    NotExported {
+        /// Which flow.
+        flow_id: FlowId,
+        /// Why.
+        source: export::Error,
     },
     /// No applet is of this kind.
     #[error("no applet is of kind {0}")]
@@ -138,6 +148,7 @@ impl From<Error> for Status {
                 .with("openRuns", open)
                 .status()
             }
+            Error::NotExported { flow_id, source } => export_status(&flow_id, &source),
             Error::AppletNotFound(kind) => {
                 let kind = shown(&kind);
                 Refusal::new(
@@ -217,6 +228,30 @@ impl From<Error> for Status {
     }
 }
 
+fn export_status(flow_id: &FlowId, error: &export::Error) -> Status {
+    let id = shown(flow_id.as_str());
+    match error {
+        export::Error::NotExpressible(violations) => Refusal::new(
+            Code::FailedPrecondition,
+            "NOT_EXPRESSIBLE",
+            format!("flow {id} cannot be written in this format: {error}"),
+        )
+        .with("flowId", id)
+        .with("violationCount", violations.len())
+        .status(),
+        export::Error::TooLarge { bytes } => Refusal::new(
+            Code::FailedPrecondition,
+            "DOCUMENT_TOO_LARGE",
+            format!("flow {id}: {error}; GetFlow gives it"),
+        )
+        .with("flowId", id)
+        .with("sizeBytes", bytes)
+        .with("maxBytes", MAX_BYTES)
+        .status(),
+        export::Error::Yaml(_) | export::Error::Json(_) => internal(error),
+    }
+}
+
 fn engine_status(error: engine::Error) -> Status {
     match error {
         engine::Error::Store(error) => store_status(&error),
@@ -254,6 +289,46 @@ fn engine_status(error: engine::Error) -> Status {
         engine::Error::InvalidInput(violations) => {
             let what = "the input does not fit the flow's input schema";
             refuse_fields(what, "INVALID_INPUT", &violations)
+        }
+        engine::Error::InvalidFork(violations) => {
+            refuse_fields("the request is invalid", "INVALID_REQUEST", &violations)
+        }
+        engine::Error::FlowDeleted(id) => Refusal::new(
+            Code::FailedPrecondition,
+            "FLOW_DELETED",
+            format!("the flow of run {id} was deleted, and starts no more runs"),
+        )
+        .with("runId", id)
+        .status(),
+        engine::Error::NoConcurrencyKey(violation) => {
+            let what = "the flow's concurrency_key cannot be made of the input";
+            refuse_fields(what, "INVALID_INPUT", &[violation])
+        }
+        engine::Error::TooManyOpenRuns {
+            flow_id,
+            key,
+            limit,
+            open,
+        } => {
+            let (id, key) = (shown(flow_id.as_str()), shown(&key));
+            let scope = if key.is_empty() {
+                format!("flow {id}")
+            } else {
+                format!("flow {id} with the concurrency key {key}")
+            };
+            let what = format!(
+                "{open} runs of {scope} are open and FlowPolicy.max_open_runs is {limit}; wait for the end of one or \
+                 cancel one (ListRuns lists them), or change on_conflict"
+            );
+            Refusal::new(Code::ResourceExhausted, "MAX_OPEN_RUNS", &what)
+                .with("limit", limit)
+                .with("value", open)
+                .with("key", &key)
+                .with("flowId", &id)
+                .with("scope", "FlowPolicy.max_open_runs")
+                .quota(&scope, &what)
+                .retry_soon()
+                .status()
         }
         engine::Error::PayloadNotFound { run_id, reference } => {
             let reference = shown(&reference);

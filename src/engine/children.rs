@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 use super::driver::Message;
 use super::start::Newborn;
 use super::{Engine, Error};
-use crate::ids::{FlowKey, RunKey};
+use crate::ids::{FlowKey, Namespace, RunKey};
 use crate::journal::Born;
 use crate::run::event::{ChildStarted, Event, Failure, Parent};
 use crate::run::state::RunState;
@@ -30,6 +30,8 @@ pub(super) enum Order {
     Cancel(RunKey),
     /// Tell the parent of this child that it has ended.
     Tell(RunKey),
+    /// Let in who comes next under this concurrency key.
+    Admit(Namespace, String),
 }
 
 /// A child that is to be started.
@@ -109,13 +111,14 @@ impl Engine {
                 Order::Start(start) => self.start_child(start).await,
                 Order::Cancel(child) => self.cancel_child(child).await,
                 Order::Tell(child) => self.tell_parent(child).await,
+                Order::Admit(namespace, key) => self.admit(namespace, key).await,
             };
             let Err(error) = done else {
                 return;
             };
             warn!(
                 error = &error as &dyn std::error::Error,
-                "a child or its parent has to wait"
+                "what a run has ordered has to wait"
             );
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(5));
@@ -158,6 +161,9 @@ impl Engine {
             }
             Err(Error::Store(store::Error::Corrupt(why))) => {
                 self.give_up_child(child, &parent, why).await
+            }
+            Err(error @ (Error::TooManyOpenRuns { .. } | Error::NoConcurrencyKey(_))) => {
+                self.give_up_child(child, &parent, error.to_string()).await
             }
             Err(error) => Err(error),
         }

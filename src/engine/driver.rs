@@ -10,8 +10,10 @@ mod decide;
 mod fail;
 mod finish;
 mod hand;
+mod inside;
 mod land;
 mod letters;
+mod reuse;
 mod stop;
 
 use std::collections::{HashMap, HashSet};
@@ -40,12 +42,15 @@ use crate::run::state::StopCause;
 use crate::store::inbox::Letter;
 
 pub use self::begin::{Adopted, adopt, born};
+pub use self::inside::Inside;
 
 /// What a driver is told from outside.
 #[derive(Debug)]
 pub enum Message {
     /// A caller asks something of the run.
     Letter(Letter),
+    /// Somebody wants to know what is going on.
+    Ask(oneshot::Sender<Inside>),
     /// The process is about to end: start nothing more, and leave.
     Drain,
 }
@@ -99,6 +104,8 @@ pub struct Driver {
     input: Option<Encoded>,
     attempts: JoinSet<Landed>,
     flying: HashMap<StepKey, Flying>,
+    /// The run that it was forked from.
+    ancestry: reuse::Ancestry,
     /// Attempts that ended while an event was being written that a letter may forestall.
     held: Vec<Landed>,
     /// Attempts that may start once the event that says so is durable.
@@ -115,6 +122,8 @@ pub struct Driver {
     idle_since: Option<tokio::time::Instant>,
     /// What its children inherit.
     priority: i32,
+    /// What it counts under for its flow's limit of open runs, if that has one.
+    concurrency_key: Option<String>,
     /// The run before the event that ends or parks it, or ends a wait, which a letter may still forestall.
     before_end: Option<Run>,
     letters: Letters,
@@ -188,6 +197,18 @@ impl Driver {
         self.run.parent().is_some()
     }
 
+    /// What the run counts under for its flow's limit of open runs, if that has one.
+    #[must_use]
+    pub fn counted_as(&self) -> Option<String> {
+        self.concurrency_key.clone()
+    }
+
+    /// Whether the run has to be admitted before it starts.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.run.is_blocked()
+    }
+
     /// Waits for the next thing that happens, and takes it in.
     async fn turn(&mut self) -> Option<Exit> {
         let wake = self.wake_after();
@@ -206,6 +227,7 @@ impl Driver {
                 }
             }
             Some(message) = self.mailbox.recv() => self.told(message),
+            read = at_hand(self.ancestry.reading()) => self.past_read(read),
             slot = at_hand(&mut self.slot_request) => {
                 self.slot_request = None;
                 self.spare_slot = Some(slot);
@@ -225,6 +247,8 @@ impl Driver {
             // An end that is being written is refused if the letter came first; then all letters are read.
             Message::Letter(_) if self.before_end.is_some() => {}
             Message::Letter(letter) => self.fold(&letter),
+            // An error says that nobody waits for the answer any more.
+            Message::Ask(reply) => drop(reply.send(self.inside())),
             Message::Drain => self.drain(),
         }
     }

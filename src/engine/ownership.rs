@@ -29,8 +29,8 @@ use crate::store::{self, partitions, runs, signals};
 const TICK: Duration = Duration::from_secs(1);
 /// Every so many ticks what has expired is removed.
 const SWEEP_EVERY: u64 = 60;
-/// Every so many ticks it is looked for children that were left over by processes that have died.
-const CHILDREN_EVERY: u64 = 10;
+/// Every so many ticks it is looked for what processes that have died left over: children, and places among open runs.
+const LEFT_OVER_EVERY: u64 = 10;
 /// Every so many ticks it is made sure that history has room ahead.
 const PARTITIONS_EVERY: u64 = 3_600;
 /// How many request ids are forgotten by one statement.
@@ -142,8 +142,11 @@ impl Engine {
             }
         }
         self.poll_watched(&mut conn).await?;
-        if count % CHILDREN_EVERY == CHILDREN_EVERY - 1 {
+        if count % LEFT_OVER_EVERY == LEFT_OVER_EVERY - 1 {
             self.sweep_children(&mut conn).await?;
+        }
+        if count % LEFT_OVER_EVERY == LEFT_OVER_EVERY / 2 {
+            self.sweep_queues(&mut conn).await?;
         }
         if count.is_multiple_of(SWEEP_EVERY) {
             executors::bury(&mut conn).await?;
@@ -178,7 +181,7 @@ impl Engine {
     }
 
     /// Drives a run that was claimed, once its history is read; repeats that until the database answers.
-    fn adopt(&self, key: RunKey) {
+    pub(super) fn adopt(&self, key: RunKey) {
         let (mailbox, messages) = mpsc::channel(MAILBOX);
         if self.open().insert(key.clone(), mailbox).is_some() {
             // Its driver is about to find out that its fence is gone.
@@ -201,6 +204,10 @@ impl Engine {
                     }) => {
                         error!(run.id = %key, reason, message, "the run cannot go on");
                         engine.fail_outright(&key, &row, reason, message).await;
+                        if let Some(counted) = row.concurrency_key {
+                            let namespace = key.namespace.clone();
+                            engine.inner.parts.order(Order::Admit(namespace, counted));
+                        }
                         break;
                     }
                     Err(error) => {
@@ -231,6 +238,7 @@ impl Engine {
     async fn see_through(&self, key: RunKey, driver: Driver) {
         let span = info_span!("run", run.id = %key);
         let is_child = driver.is_child();
+        let (counted, was_blocked) = (driver.counted_as(), driver.is_blocked());
         let exit = AssertUnwindSafe(driver.drive())
             .catch_unwind()
             .instrument(span)
@@ -239,6 +247,9 @@ impl Engine {
             exit,
             Ok(Exit::Parked | Exit::Fenced | Exit::Unborn | Exit::Drained)
         );
+        // One that was blocked may have been paused, and be in line again.
+        let moves_up =
+            ended || (was_blocked && exit.as_ref().is_ok_and(|exit| *exit == Exit::Parked));
         match exit {
             Ok(Exit::Ended | Exit::Parked | Exit::Fenced | Exit::Unborn | Exit::Drained) => {}
             Ok(Exit::Rejected(reason)) => self.fail_now(&key, "JOURNAL_REJECTED", reason).await,
@@ -254,7 +265,10 @@ impl Engine {
         }
         self.forget(&key);
         if ended && is_child {
-            self.inner.parts.order(Order::Tell(key));
+            self.inner.parts.order(Order::Tell(key.clone()));
+        }
+        if let Some(counted) = counted.filter(|_| moves_up) {
+            self.inner.parts.order(Order::Admit(key.namespace, counted));
         }
     }
 

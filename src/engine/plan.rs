@@ -13,9 +13,12 @@ use crate::applet::{self, Prepared};
 use crate::expression::cost::SchemaWeight;
 use crate::flow::graph::{Graph, NodeIndex, NodeShape};
 use crate::flow::validate::compile_input_schema;
-use crate::flow::{Definition, Edge, Effect, Node, OnError, Policy, Revision, Violation};
+use crate::flow::{
+    Definition, Edge, Effect, Node, OnConflict, OnError, Policy, Revision, Violation,
+};
 use crate::ids::{FlowKey, Namespace};
 use crate::store::{self, Store, revisions};
+use crate::template::{self, Template};
 
 /// The most steps of one run that execute at once where the flow sets nothing.
 pub const DEFAULT_PARALLEL_STEPS: u32 = 100;
@@ -34,6 +37,34 @@ pub struct Plan {
     /// By the number of their graph, and in it by their index.
     nodes: Vec<Vec<PlanNode>>,
     input_schema: Option<(jsonschema::Validator, SchemaWeight)>,
+    open_runs: Option<OpenRuns>,
+}
+
+/// How many runs of a flow may be open at once.
+#[derive(Debug)]
+pub struct OpenRuns {
+    /// The most under one key; at least 1.
+    pub limit: u32,
+    /// What becomes of a run that is over it.
+    pub on_conflict: OnConflict,
+    /// Makes the key of the run's input, or why this binary cannot.
+    pub key: Result<Template, template::Error>,
+}
+
+impl OpenRuns {
+    fn of(policy: &Policy) -> Option<Self> {
+        Some(Self {
+            limit: policy.open_run_limit()?,
+            on_conflict: policy.on_conflict.unwrap_or(OnConflict::Queue),
+            key: Template::parse(&policy.concurrency_key),
+        })
+    }
+
+    /// Whether making the key is work for the threads that do such work.
+    #[must_use]
+    pub fn needs_cpu(&self) -> bool {
+        self.key.as_ref().is_ok_and(Template::has_expressions)
+    }
 }
 
 impl std::fmt::Debug for Plan {
@@ -78,6 +109,7 @@ impl Plan {
                 Some((validator, SchemaWeight::of(schema)))
             });
         Self {
+            open_runs: OpenRuns::of(&revision.definition.policy),
             revision,
             graphs: numbered(&graph),
             graph,
@@ -102,6 +134,12 @@ impl Plan {
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.revision.definition.policy
+    }
+
+    /// How many runs of the flow may be open at once, if that is limited.
+    #[must_use]
+    pub fn open_runs(&self) -> Option<&OpenRuns> {
+        self.open_runs.as_ref()
     }
 
     /// The most steps of one run that execute at once.

@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 #[derive(Clone, Debug)]
 pub struct Pool {
     slots: Arc<Semaphore>,
+    size: usize,
 }
 
 /// One attempt's place in the pool; free again on drop.
@@ -23,7 +24,20 @@ impl Pool {
     pub fn new(slots: usize) -> Self {
         Self {
             slots: Arc::new(Semaphore::new(slots)),
+            size: slots,
         }
+    }
+
+    /// How many slots there are.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// How many of them are taken.
+    #[must_use]
+    pub fn in_use(&self) -> usize {
+        self.size.saturating_sub(self.slots.available_permits())
     }
 
     /// A slot, if one is free and nobody has asked before.

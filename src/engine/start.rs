@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
+use super::admission::Counted;
 use super::attempt::Placed;
 use super::driver::{self, Message};
 use super::payloads::Encoded;
@@ -88,8 +89,12 @@ impl Engine {
         plan: Arc<Plan>,
         newborn: Newborn,
     ) -> Result<Born, Error> {
+        let counted_as = self
+            .concurrency_key(&plan, newborn.key.run_id, &newborn.input)
+            .await?;
         let encoded = Encoded::new(newborn.input);
         let info = self.place(&newborn.key, &encoded).await?;
+        let is_large = info.chunks.is_some();
         let input = Placed { encoded, info };
         let queued = RunQueued {
             input: input.info.clone(),
@@ -111,11 +116,30 @@ impl Engine {
             events: Arc::default(),
             projection: unowned(newborn.created_at),
         };
-        if self.has_room() {
+        let key = birth.key.clone();
+        let is_child = birth.parent.is_some();
+        let born = if let Some(key) = counted_as {
+            let counted = Counted {
+                birth,
+                queued,
+                input,
+                key,
+            };
+            self.bring_forth_counted(&plan, counted).await
+        } else if self.has_room() {
             self.bear(plan, birth, (queued, input)).await
         } else {
             self.leave_queued(birth, queued, &input).await
+        };
+        let unborn = matches!(
+            born,
+            Ok(Born::Before(_) | Born::Reused(_)) | Err(Error::TooManyOpenRuns { .. })
+        );
+        // A child may be started twice, under one id.
+        if unborn && is_large && !is_child {
+            self.forget_input(&key).await;
         }
+        born
     }
 
     async fn plan_for(&self, start: &Start) -> Result<Arc<Plan>, Error> {
@@ -177,7 +201,7 @@ impl Engine {
         self.inner.parts.payloads.write(key, encoded, at).await
     }
 
-    fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         self.open().len() < self.inner.parts.settings.max_open_runs
     }
 
@@ -225,7 +249,7 @@ impl Engine {
             .map_err(|_| Error::Draining)
     }
 
-    fn answer(
+    pub(super) fn answer(
         &self,
         key: RunKey,
         request: Option<store::births::Request>,
@@ -258,8 +282,8 @@ impl Engine {
     }
 }
 
-/// The row of a run that nobody owns yet and that is due at once.
-fn unowned(created_at: DateTime<Utc>) -> Projection {
+/// The row of a run that nobody owns yet and that is due at this time.
+pub(super) fn unowned(due_at: DateTime<Utc>) -> Projection {
     Projection {
         state: RunState::Queued,
         wait_reason: None,
@@ -267,6 +291,6 @@ fn unowned(created_at: DateTime<Utc>) -> Projection {
         error: None,
         started_at: None,
         ended_at: None,
-        owner: Owner::Parked(created_at),
+        owner: Owner::Parked(due_at),
     }
 }

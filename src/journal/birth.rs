@@ -25,7 +25,7 @@ pub struct Birth {
     pub revision: i32,
     /// The client's marks, as JSON text.
     pub labels: String,
-    /// Higher ones are to go first; the api takes 0 only as yet.
+    /// Higher ones go first.
     pub priority: i32,
     /// The client's name for the request, if it gave one.
     pub request: Option<Request>,
@@ -41,6 +41,29 @@ pub struct Birth {
     pub events: Arc<[Recorded]>,
     /// What its row says after these events.
     pub projection: Projection,
+}
+
+impl Birth {
+    /// The rows of it, of a run that is counted by no limit.
+    #[must_use]
+    pub fn row(&self) -> births::Birth<'_> {
+        births::Birth {
+            key: &self.key,
+            flow_key: self.flow_key,
+            revision: self.revision,
+            labels: &self.labels,
+            priority: self.priority,
+            request: self.request.as_ref(),
+            total_steps: self.total_steps,
+            parent: self.parent.as_ref(),
+            forked_from: self.forked_from,
+            concurrency_key: None,
+            admitted: true,
+            created_at: self.created_at,
+            events: &self.events,
+            projection: &self.projection,
+        }
+    }
 }
 
 /// What became of a [`Birth`].
@@ -81,20 +104,7 @@ impl Entry for Birth {
     ) -> store::Result<HashSet<RunId>> {
         let births: Vec<births::Birth<'_>> = batch
             .iter()
-            .map(|Posted { entry, .. }| births::Birth {
-                key: &entry.key,
-                flow_key: entry.flow_key,
-                revision: entry.revision,
-                labels: &entry.labels,
-                priority: entry.priority,
-                request: entry.request.as_ref(),
-                total_steps: entry.total_steps,
-                parent: entry.parent.as_ref(),
-                forked_from: entry.forked_from,
-                created_at: entry.created_at,
-                events: &entry.events,
-                projection: &entry.projection,
-            })
+            .map(|Posted { entry, .. }| entry.row())
             .collect();
         Ok(births::write(lane, executor, &births)
             .await?

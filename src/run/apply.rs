@@ -1,5 +1,7 @@
 //! What each event changes. Nothing is decided here: decisions are fields of the events.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use super::Run;
@@ -55,12 +57,14 @@ impl Run {
             Event::RunQueued(event) => {
                 self.history.input = Some(event.input.clone());
                 self.history.parent.clone_from(&event.parent);
-                self.history.origin.clone_from(&event.origin);
+                self.history.origin = event.origin.clone().map(Arc::new);
                 self.history.blocked = event.blocked;
             }
             Event::RunAdmitted(_) => {
                 self.history.blocked = false;
-                if self.history.state != RunState::Paused {
+                if self.history.state == RunState::Paused {
+                    self.no_longer_waits();
+                } else {
                     self.goes_on();
                 }
             }
@@ -70,7 +74,8 @@ impl Run {
                 self.history.deadline = Some(event.deadline);
             }
             Event::RunWaiting(event) => {
-                if event.reason != WaitReason::Paused {
+                // One that is paused, or has not been admitted, stays what it is: that says what it waits for.
+                if !matches!(event.reason, WaitReason::Paused | WaitReason::Concurrency) {
                     self.history.state = RunState::Waiting;
                 }
                 self.history.wait_reason = Some(event.reason);

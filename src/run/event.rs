@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use super::fact::{
-    Asked, Awaited, ChunkKey, Failure, Origin, Parent, PayloadInfo, Reused, RunError,
+    Asked, Awaited, ChunkKey, Failure, Given, Origin, Parent, PayloadInfo, Reused, RunError,
 };
 use super::state::{Decision, Handling, OnItemError, Resolution, RunState, StopCause, WaitReason};
 use crate::ids::{FlowId, RunId, StepPath};

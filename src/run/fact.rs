@@ -1,11 +1,14 @@
 //! What events are made of: payloads, failures, what is waited for, where a run comes from.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::state::Decision;
 use crate::ids::{NodeId, RunId, StepPath};
+use crate::value::canonical;
 
 /// What is known of a payload without reading it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,12 +126,44 @@ pub struct Parent {
 pub struct Origin {
     /// Which run.
     pub run_id: RunId,
+    /// Its last event when it was forked: what has happened to it since is not looked at.
+    pub sequence: i64,
     /// Nodes that run in any case.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub from_nodes: Vec<NodeId>,
     /// Outputs that are given in place of running their nodes.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub output_overrides: Map<String, Value>,
+    /// The ports that they leave by, where their nodes have several.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub output_ports: BTreeMap<NodeId, String>,
+}
+
+/// An output that a fork's author gives in place of running its node.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// The output.
+    pub value: &'a Value,
+    /// The port that it leaves by; empty for the node's only one.
+    pub port: &'a str,
+}
+
+impl Given<'_> {
+    /// SHA-256 of its JSON text, as [`PayloadInfo::sha256`] has it.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        canonical::hex(&canonical::digest(self.value.to_string().as_bytes()))
+    }
+}
+
+impl Origin {
+    /// The output that is given in place of running a node, if one is.
+    #[must_use]
+    pub fn find_given(&self, node: &NodeId) -> Option<Given<'_>> {
+        let value = self.output_overrides.get(node.as_str())?;
+        let port = self.output_ports.get(node).map_or("", String::as_str);
+        Some(Given { value, port })
+    }
 }
 
 /// Where an output was taken from that was not computed again.

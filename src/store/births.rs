@@ -3,22 +3,29 @@
 //! Request ids are facts that cross runs: they are taken in one sorted order, in lanes of their own, so that they never
 //! wait within a flush of step events.
 
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{
     Array, BigInt, Binary, Bool, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
 };
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::changes::CHANGED_NOW;
+use super::flush::approvals::Approvals;
 use super::flush::{EventColumns, Owner, Projection, format_of};
 use super::lane::Lane;
 use super::{Error, Result};
 use crate::ids::{ExecutorId, FlowKey, RunId, RunKey};
 use crate::run::event::{Parent, Recorded};
 use crate::run::state::WaitReason;
+
+/// The priorities that a run can have: higher ones go first.
+pub const PRIORITIES: RangeInclusive<i32> = -10..=10;
 
 /// How long a request id is remembered.
 pub const REQUEST_TTL: TimeDelta = TimeDelta::hours(24);
@@ -34,7 +41,7 @@ pub struct Birth<'a> {
     pub revision: i32,
     /// The client's marks, as JSON text.
     pub labels: &'a str,
-    /// Higher ones are to go first. Kept; the tick does not read it yet, and the api takes 0 only.
+    /// One of [`PRIORITIES`].
     pub priority: i32,
     /// The client's name for the request, if it gave one, and the hash of what it sent.
     pub request: Option<&'a Request>,
@@ -44,6 +51,10 @@ pub struct Birth<'a> {
     pub parent: Option<&'a Parent>,
     /// The run that it was forked from, if it is a fork.
     pub forked_from: Option<RunId>,
+    /// What it counts under for its flow's limit of open runs, if that has one.
+    pub concurrency_key: Option<&'a str>,
+    /// Whether it may run by that limit.
+    pub admitted: bool,
     /// When it was accepted.
     pub created_at: DateTime<Utc>,
     /// From sequence 1 on.
@@ -83,6 +94,22 @@ pub async fn write(
         .collect()
 }
 
+/// Writes one run on a connection that may be within a transaction; says whether it came into being, and not that its
+/// request id was taken.
+///
+/// # Errors
+///
+/// As every query.
+pub(super) async fn write_one(
+    conn: &mut AsyncPgConnection,
+    executor: ExecutorId,
+    birth: Birth<'_>,
+) -> Result<bool> {
+    let births = [birth];
+    let born: Vec<Uuid> = Statement::new(executor, &births).load(conn).await?;
+    Ok(!born.is_empty())
+}
+
 #[derive(Default)]
 struct Statement<'a> {
     executor: Uuid,
@@ -90,6 +117,8 @@ struct Statement<'a> {
     parent_run_id: Vec<Option<Uuid>>,
     parent_path: Vec<Option<&'a str>>,
     forked_from: Vec<Option<Uuid>>,
+    concurrency_key: Vec<Option<&'a str>>,
+    admitted: Vec<bool>,
     namespace: Vec<&'a str>,
     run_id: Vec<Uuid>,
     flow_key: Vec<i64>,
@@ -111,6 +140,7 @@ struct Statement<'a> {
     started_at: Vec<Option<DateTime<Utc>>>,
     ended_at: Vec<Option<DateTime<Utc>>>,
     events: EventColumns<'a>,
+    approvals: Option<Approvals<'a>>,
 }
 
 impl<'a> Statement<'a> {
@@ -128,6 +158,8 @@ impl<'a> Statement<'a> {
             let path = birth.parent.map(|parent| parent.path.as_str());
             columns.parent_path.push(path);
             columns.forked_from.push(birth.forked_from.map(RunId::uuid));
+            columns.concurrency_key.push(birth.concurrency_key);
+            columns.admitted.push(birth.admitted);
             columns.flow_key.push(birth.flow_key.0);
             columns.revision.push(birth.revision);
             columns.state.push(birth.projection.state.as_str());
@@ -162,13 +194,20 @@ impl<'a> Statement<'a> {
                 .events
                 .push(birth.key.run_id, FIRST_EPOCH, birth.events);
         }
+        let events = births.iter().map(|birth| (birth.key.run_id, birth.events));
+        columns.approvals = Approvals::changed_by(events);
         columns
     }
 }
 
 impl QueryId for Statement<'_> {
-    type QueryId = Statement<'static>;
-    const HAS_STATIC_QUERY_ID: bool = true;
+    // There are two texts.
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl Query for Statement<'_> {
+    type SqlType = SqlUuid;
 }
 
 impl QueryFragment<Pg> for Statement<'_> {
@@ -221,10 +260,15 @@ impl QueryFragment<Pg> for Statement<'_> {
         out.push_bind_param::<Array<Nullable<Text>>, _>(&self.parent_path)?;
         out.push_sql(", ");
         out.push_bind_param::<Array<Nullable<SqlUuid>>, _>(&self.forked_from)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.concurrency_key)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Bool>, _>(&self.admitted)?;
         out.push_sql(
             ") AS b(namespace, run_id, flow_key, revision, state, wait_reason, priority, labels, request_id, body_hash, \
              expires_at, kept, last_sequence, wake_at, total_steps, progress, error, created_at, started_at, ended_at, \
-             event_format, parent_run_id, parent_path, forked_from)), \
+             event_format, parent_run_id, parent_path, forked_from, \
+             concurrency_key, admitted)), \
              taken AS (INSERT INTO start_requests AS s (namespace, request_id, body_hash, run_id, expires_at) \
              SELECT namespace, request_id, body_hash, run_id, expires_at FROM batch WHERE request_id IS NOT NULL \
              ORDER BY namespace, request_id \
@@ -232,7 +276,8 @@ impl QueryFragment<Pg> for Statement<'_> {
              expires_at = excluded.expires_at WHERE s.expires_at <= now() RETURNING run_id), \
              born AS (INSERT INTO workflow_runs (namespace, run_id, flow_key, revision, state, wait_reason, priority, labels, \
              request_id, executor_id, epoch, last_sequence, event_format, wake_at, total_steps, progress, error, created_at, \
-             started_at, ended_at, parent_run_id, parent_path, told, forked_from, changed_in) \
+             started_at, ended_at, parent_run_id, parent_path, told, forked_from, concurrency_key, admitted, \
+             changed_in) \
              SELECT namespace, run_id, flow_key, revision, state, wait_reason, priority, labels::jsonb, request_id, \
              CASE WHEN kept THEN ",
         );
@@ -241,17 +286,51 @@ impl QueryFragment<Pg> for Statement<'_> {
         out.push_bind_param::<BigInt, _>(&FIRST_EPOCH)?;
         out.push_sql(
             ", last_sequence, event_format, wake_at, total_steps, progress, error::jsonb, created_at, started_at, ended_at, \
-             parent_run_id, parent_path, parent_run_id IS NULL, forked_from, ",
+             parent_run_id, parent_path, parent_run_id IS NULL, forked_from, concurrency_key, admitted, ",
         );
         out.push_sql(CHANGED_NOW);
         out.push_sql(
             " FROM batch WHERE request_id IS NULL OR run_id IN (SELECT run_id FROM taken) ORDER BY run_id \
-             RETURNING namespace, run_id), written AS (",
+             RETURNING namespace, run_id",
         );
+        if self.approvals.is_some() {
+            out.push_sql(", flow_key");
+        }
+        out.push_sql("), written AS (");
         self.events.insert("born", &mut out)?;
-        out.push_sql(") SELECT run_id FROM born");
+        out.push_sql(")");
+        if let Some(approvals) = &self.approvals {
+            approvals.change("born", &mut out)?;
+        }
+        out.push_sql(" SELECT run_id FROM born");
         Ok(())
     }
+}
+
+/// Which run a request id has started, and with what request; on a connection of the pool.
+///
+/// # Errors
+///
+/// As every query.
+pub(super) async fn find_request_on(
+    conn: &mut AsyncPgConnection,
+    namespace: &str,
+    request_id: &str,
+) -> Result<Option<(RunId, Vec<u8>)>> {
+    use super::schema::start_requests::dsl;
+
+    let found: Option<(Uuid, Vec<u8>)> = dsl::start_requests
+        .filter(
+            dsl::namespace
+                .eq(namespace)
+                .and(dsl::request_id.eq(request_id)),
+        )
+        .filter(dsl::expires_at.gt(diesel::dsl::now))
+        .select((dsl::run_id, dsl::body_hash))
+        .first(conn)
+        .await
+        .optional()?;
+    Ok(found.map(|(run, hash)| (RunId::new(run), hash)))
 }
 
 /// Which run a request id has started, and with what request.

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Double, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{
+    BigInt, Double, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
+use super::births::PRIORITIES;
 use super::inbox::{Letter, Request};
 use super::schema::{executors, workflow_runs};
 use super::{Error, Result};
@@ -128,8 +131,9 @@ struct TickRow {
 }
 
 /// Claims runs that are due or whose executor is gone, epoch + 1 each, and reads the letters of the executor's runs.
-/// A run that nobody owns and that somebody asks something of, such as to be cancelled, is claimed however full the
-/// executor is.
+/// What is due goes by priority, then by time: of each priority the index is asked apart, so that no number of runs that
+/// wait for later is read. A run that nobody owns and that somebody asks something of, such as to be cancelled, is
+/// claimed however full the executor is; of those that have yet to start only what keeps them from it.
 ///
 /// Runs that somebody else has locked are left out. The claims are committed when this returns; what a run has written
 /// is read by later statements only, for this one's snapshot is older than its locks.
@@ -141,13 +145,15 @@ pub async fn tick(conn: &mut AsyncPgConnection, request: TickRequest) -> Result<
     let rows: Vec<TickRow> = diesel::sql_query(
         "WITH gone AS (SELECT executor_id FROM executors \
          WHERE executor_id <> $1 AND (retired OR (now() < $3 AND lease_until < now()))), \
-         due AS (SELECT namespace, run_id FROM workflow_runs WHERE wake_at <= now() AND event_format <= $4 \
-         ORDER BY wake_at LIMIT $2 FOR UPDATE SKIP LOCKED), \
+         due AS (SELECT d.namespace, d.run_id FROM generate_series($5::integer, $6::integer, -1) AS p(priority), \
+         LATERAL (SELECT namespace, run_id FROM workflow_runs WHERE priority = p.priority AND wake_at <= now() \
+         AND event_format <= $4 ORDER BY wake_at LIMIT $2 FOR UPDATE SKIP LOCKED) d LIMIT $2), \
          orphaned AS (SELECT namespace, run_id FROM workflow_runs WHERE executor_id IN (SELECT executor_id FROM gone) \
          AND event_format <= $4 LIMIT $2 FOR UPDATE SKIP LOCKED), \
          asked AS (SELECT r.namespace, r.run_id FROM run_inbox i \
          JOIN workflow_runs r ON r.namespace = i.namespace AND r.run_id = i.run_id \
-         WHERE r.wake_at <= now() AND r.event_format <= $4 LIMIT 100 FOR UPDATE OF r SKIP LOCKED), \
+         WHERE i.kind <> 'ADMITTED' AND r.wake_at <= now() AND r.event_format <= $4 \
+         AND (r.state <> 'QUEUED' OR i.kind IN ('CANCEL', 'PAUSE')) LIMIT 100 FOR UPDATE OF r SKIP LOCKED), \
          roomy AS (SELECT namespace, run_id FROM orphaned UNION ALL SELECT namespace, run_id FROM due LIMIT $2), \
          picked AS (SELECT namespace, run_id FROM asked UNION SELECT namespace, run_id FROM roomy), \
          claimed AS (UPDATE workflow_runs r SET executor_id = $1, epoch = r.epoch + 1, wake_at = NULL FROM picked p \
@@ -160,6 +166,8 @@ pub async fn tick(conn: &mut AsyncPgConnection, request: TickRequest) -> Result<
     .bind::<BigInt, _>(i64::try_from(request.capacity).unwrap_or(i64::MAX))
     .bind::<Nullable<Timestamptz>, _>(request.take_over_until)
     .bind::<SmallInt, _>(FORMAT)
+    .bind::<Integer, _>(*PRIORITIES.end())
+    .bind::<Integer, _>(*PRIORITIES.start())
     .load(conn)
     .await?;
     let mut ticked = Ticked::default();

@@ -4,7 +4,7 @@
 //! its neighbours are written. The values travel as arrays, so that the text, and with it the prepared statement, is
 //! the same for every batch; only a batch that changes what somebody is asked to approve has a longer one.
 
-mod approvals;
+pub(super) mod approvals;
 
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
@@ -232,7 +232,8 @@ impl<'a> Statement<'a> {
             columns.answered_id.extend(one.answered);
             columns.events.push(one.key.run_id, one.epoch, one.events);
         }
-        columns.approvals = Approvals::changed_by(moves);
+        columns.approvals =
+            Approvals::changed_by(moves.iter().map(|one| (one.key.run_id, one.events)));
         columns
     }
 }

@@ -109,6 +109,10 @@ impl Request {
         }
     }
 
+    pub(super) fn encode(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(|error| Error::Corrupt(error.to_string()))
+    }
+
     pub(super) fn decode(text: &str) -> Result<Self> {
         serde_json::from_str(text).map_err(|error| Error::Corrupt(format!("inbox row: {error}")))
     }
@@ -160,10 +164,10 @@ pub async fn post(
     key: &RunKey,
     request: &Request,
 ) -> Result<Option<Posted>> {
-    let data = serde_json::to_string(request).map_err(|error| Error::Corrupt(error.to_string()))?;
+    let data = request.encode()?;
     let row: Option<PostedRow> = diesel::sql_query(
         "WITH open AS (UPDATE workflow_runs SET inbox_count = inbox_count + 1, \
-         wake_at = CASE WHEN executor_id IS NULL THEN now() END \
+         wake_at = CASE WHEN executor_id IS NULL THEN least(wake_at, now()) END \
          WHERE namespace = $1 AND run_id = $2 AND ended_at IS NULL RETURNING state, executor_id), \
          posted AS (INSERT INTO run_inbox (namespace, run_id, kind, data) SELECT $1, $2, $3, $4::json FROM open RETURNING inbox_id) \
          SELECT state, inbox_id, executor_id FROM open, posted \

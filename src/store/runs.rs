@@ -30,7 +30,7 @@ pub struct RunRow {
     pub state: RunState,
     /// What it waits for, if it waits.
     pub wait_reason: Option<WaitReason>,
-    /// Higher ones are to go first; the api takes 0 only as yet.
+    /// -10 to 10: higher ones go first.
     pub priority: i32,
     /// The client's marks: an object of texts.
     pub labels: Value,

@@ -20,7 +20,7 @@ use crate::support::calls::Calls;
 use crate::support::flows::chain;
 use crate::support::wire;
 
-async fn pause(server: &Calls, run_id: &str, reason: &str) -> Result<Run, Status> {
+pub async fn pause(server: &Calls, run_id: &str, reason: &str) -> Result<Run, Status> {
     let request = PauseRunRequest {
         run_id: run_id.to_owned(),
         reason: reason.to_owned(),
@@ -29,7 +29,7 @@ async fn pause(server: &Calls, run_id: &str, reason: &str) -> Result<Run, Status
     Ok(answer.into_inner().run.unwrap())
 }
 
-async fn resume(server: &Calls, run_id: &str) -> Result<Run, Status> {
+pub async fn resume(server: &Calls, run_id: &str) -> Result<Run, Status> {
     let request = ResumeRunRequest {
         run_id: run_id.to_owned(),
     };
@@ -67,7 +67,7 @@ async fn resolve(server: &Calls, request: ResolveStepRequest) -> Result<Run, Sta
     Ok(answer.into_inner().run.unwrap())
 }
 
-fn a_signal(run_id: &str, name: &str, payload: &Value) -> SignalRunRequest {
+pub fn a_signal(run_id: &str, name: &str, payload: &Value) -> SignalRunRequest {
     SignalRunRequest {
         run_id: run_id.to_owned(),
         name: name.to_owned(),
@@ -77,13 +77,13 @@ fn a_signal(run_id: &str, name: &str, payload: &Value) -> SignalRunRequest {
 }
 
 /// Whether the call has sent it.
-async fn signal(server: &Calls, request: SignalRunRequest) -> Result<bool, Status> {
+pub async fn signal(server: &Calls, request: SignalRunRequest) -> Result<bool, Status> {
     let answer = server.runs().signal_run(request).await?;
     Ok(answer.into_inner().sent)
 }
 
 /// All that is asked of this run; of all runs if it is empty.
-async fn asked(server: &Calls, run_id: &str) -> Vec<Approval> {
+pub async fn asked(server: &Calls, run_id: &str) -> Vec<Approval> {
     let request = ListApprovalsRequest {
         run_id: run_id.to_owned(),
         ..ListApprovalsRequest::default()
@@ -92,7 +92,7 @@ async fn asked(server: &Calls, run_id: &str) -> Vec<Approval> {
     answer.into_inner().approvals
 }
 
-fn decision(approval: &Approval, what: ApprovalDecision) -> ResolveApprovalRequest {
+pub fn decision(approval: &Approval, what: ApprovalDecision) -> ResolveApprovalRequest {
     ResolveApprovalRequest {
         run_id: approval.run_id.clone(),
         step_path: approval.step_path.clone(),
@@ -103,7 +103,7 @@ fn decision(approval: &Approval, what: ApprovalDecision) -> ResolveApprovalReque
     }
 }
 
-async fn decide(server: &Calls, request: ResolveApprovalRequest) -> Result<Run, Status> {
+pub async fn decide(server: &Calls, request: ResolveApprovalRequest) -> Result<Run, Status> {
     let answer = server.runs().resolve_approval(request).await?;
     Ok(answer.into_inner().run.unwrap())
 }

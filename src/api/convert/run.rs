@@ -28,8 +28,10 @@ pub fn basic(row: &RunRow) -> proto::Run {
             labels
         },
     );
+    let in_line = row.state == RunState::Queued && !row.admitted;
     let reason = row
         .wait_reason
+        .or(in_line.then_some(WaitReason::Concurrency))
         .map_or(proto::WaitReason::Unspecified, wait_reason);
     let waits_for_time = matches!(row.wait_reason, Some(WaitReason::Delay | WaitReason::Retry));
     proto::Run {

@@ -70,7 +70,7 @@ pub(super) async fn report(api: &Api, given: Flow) -> Result<ValidateFlowRespons
 }
 
 /// Validation takes milliseconds, and templates and patterns of the configs are compiled in it.
-async fn on_cpu<T: Send + 'static>(
+pub(super) async fn on_cpu<T: Send + 'static>(
     api: &Api,
     work: impl FnOnce(&Limits, Applets<'_>) -> T + Send + 'static,
 ) -> Result<T> {
@@ -87,7 +87,8 @@ async fn on_cpu<T: Send + 'static>(
     Ok(done.await?)
 }
 
-fn unstored(draft: &Draft) -> Flow {
+/// A flow as it would be answered, of which nothing is known yet.
+pub(super) fn unstored(draft: &Draft) -> Flow {
     Flow {
         id: draft.id.clone(),
         name: draft.name.clone(),
@@ -97,7 +98,8 @@ fn unstored(draft: &Draft) -> Flow {
     }
 }
 
-fn too_large(answer: &Flow) -> Option<Violation> {
+/// What is said of a flow that no answer holds.
+pub(super) fn too_large(answer: &Flow) -> Option<Violation> {
     let bytes = answer.encoded_len();
     (bytes > MAX_FLOW_BYTES).then(|| {
         let description = format!(
@@ -151,7 +153,7 @@ fn shorten(answer: &mut ValidateFlowResponse) {
 }
 
 /// Leaves as many items as fit into what is left, and takes their bytes from it.
-fn take<T: Message>(items: &mut Vec<T>, left: &mut usize) {
+pub(super) fn take<T: Message>(items: &mut Vec<T>, left: &mut usize) {
     page::cut(items, 0, *left);
     let bytes = page::bytes(items);
     if bytes > *left {

@@ -18,10 +18,16 @@ pub(super) async fn create(
     request: CreateFlowRequest,
 ) -> Result<Flow> {
     let given = request.flow.ok_or_else(no_flow)?;
-    let Checked { valid, answer } = check(api, given, Id::Optional).await?;
+    let checked = check(api, given, Id::Optional).await?;
     if request.validate_only {
-        return would_create(api, namespace, &valid, answer).await;
+        return would_create(api, namespace, &checked.valid, checked.answer).await;
     }
+    store_new(api, namespace, checked).await
+}
+
+/// Stores a flow that nobody has stored yet.
+pub(super) async fn store_new(api: &Api, namespace: &Namespace, checked: Checked) -> Result<Flow> {
+    let Checked { valid, answer } = checked;
     let flow_id = valid
         .id
         .clone()
@@ -87,6 +93,19 @@ pub(super) async fn update(
         content,
         hash == Some(valid.content_hash),
     ))
+}
+
+/// Stores a flow with an id, whatever is stored under it.
+pub(super) async fn replace(api: &Api, namespace: &Namespace, checked: Checked) -> Result<Flow> {
+    let Checked { valid, answer } = checked;
+    let flow_id = valid
+        .id
+        .clone()
+        .ok_or_else(|| Error::field(super::required("flow.id")))?;
+    let mut conn = api.engine.store().conn().await?;
+    let content = content(&flow_id, &valid);
+    let head = flows::update(&mut conn, namespace, content, None, WhenMissing::Create).await?;
+    Ok(flow::with_head(answer, &head, head.latest_revision))
 }
 
 /// A flow as it would be if it were created.

@@ -85,7 +85,8 @@ impl Api {
         let decision = decision(request.decision, &mut checks);
         let values = request.values.unwrap_or_default();
         let values = checks.take(value::struct_from_proto(values, "values"));
-        let mut values = checks.part_of_payload("values", values.into(), INLINE_BYTES as u64);
+        let mut values = values.into();
+        checks.part_of_payload("values", &values, INLINE_BYTES as u64);
         normalise(&mut values);
         checks.note("comment", &request.comment);
         checks.name("decided_by", &request.decided_by);

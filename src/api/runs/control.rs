@@ -101,7 +101,7 @@ impl Api {
         namespace: Namespace,
         request: &ResumeRunRequest,
     ) -> Result<ResumeRunResponse> {
-        let key = self.key_of(namespace, &request.run_id)?;
+        let key = key_of(namespace, &request.run_id)?;
         let taken = self.engine.resume(&key).await?;
         let mut run = self.show(&key, Wanted::Basic).await?;
         if taken == Taken::NotYet && run.state() == RunState::Paused {
@@ -116,19 +116,19 @@ impl Api {
         namespace: Namespace,
         request: &RetryRunRequest,
     ) -> Result<RetryRunResponse> {
-        let key = self.key_of(namespace, &request.run_id)?;
+        let key = key_of(namespace, &request.run_id)?;
         self.engine.retry(&key).await?;
         let run = Some(self.show(&key, Wanted::Basic).await?);
         Ok(RetryRunResponse { run })
     }
+}
 
-    /// The run that a request names which says nothing else.
-    fn key_of(&self, namespace: Namespace, run_id: &str) -> Result<RunKey> {
-        let mut checks = Checks::default();
-        let run_id = checks.run_id(run_id);
-        checks.finish()?;
-        Ok(run_key(namespace, run_id))
-    }
+/// The run that a request names which says nothing else.
+fn key_of(namespace: Namespace, run_id: &str) -> Result<RunKey> {
+    let mut checks = Checks::default();
+    let run_id = checks.run_id(run_id);
+    checks.finish()?;
+    Ok(run_key(namespace, run_id))
 }
 
 /// The state of a paused run that has been let go on.

@@ -12,7 +12,7 @@ use crate::engine::Start;
 use crate::flow::validate;
 use crate::ids::{FlowId, Namespace};
 use crate::proto::{ExecuteRunRequest, StartRunRequest};
-use crate::store::births::Request;
+use crate::store::births::{PRIORITIES, Request};
 use crate::value::{canonical, normalise};
 
 impl Api {
@@ -33,12 +33,10 @@ impl Api {
             let description = format!("is {}, must be 0 (the latest) or above", request.revision);
             checks.add("revision", "OUT_OF_BOUNDS", description);
         }
-        if request.priority != 0 {
-            let description = format!(
-                "is {}: a priority other than 0 is not supported yet",
-                request.priority
-            );
-            checks.add("priority", "NOT_YET_SUPPORTED", description);
+        if !PRIORITIES.contains(&request.priority) {
+            let (least, most) = (PRIORITIES.start(), PRIORITIES.end());
+            let description = format!("is {}, it has to be {least} to {most}", request.priority);
+            checks.add("priority", "OUT_OF_BOUNDS", description);
         }
         checks.request_id(&request.request_id);
         let labels: BTreeMap<String, String> = request.labels;

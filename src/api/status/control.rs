@@ -4,7 +4,7 @@ use tonic::{Code, Status};
 
 use super::refusal::{Refusal, refuse_fields, shown};
 use crate::engine::control::Refused;
-use crate::ids::RunId;
+use crate::ids::{RunId, StepPath};
 use crate::run::state::RunState;
 use crate::store::deletion::Relation;
 
@@ -72,9 +72,27 @@ pub(super) fn status(refused: Refused) -> Status {
             let what = "the request does not fit the step";
             refuse_fields(what, "INVALID_REQUEST", &violations)
         }
-        Refused::ApprovalNotFound { id, path } => {
-            let path = shown(path.as_str());
-            Refusal::new(
+        Refused::ApprovalNotFound { id, path } => not_asked(id, &path),
+        Refused::ApprovalDecided {
+            id,
+            path,
+            decision,
+            decided_by,
+        } => decided(id, &path, decision, &decided_by),
+        Refused::ApprovalChanged {
+            id,
+            path,
+            given,
+            current,
+        } => asked_again(id, &path, &given, &current),
+        Refused::TooManySignals { id, limit } => too_many_signals(id, limit),
+        Refused::SignalReused { id, request_id } => signal_reused(id, &request_id),
+    }
+}
+
+fn not_asked(id: RunId, path: &StepPath) -> Status {
+    let path = shown(path.as_str());
+    Refusal::new(
                 Code::NotFound,
                 "APPROVAL_NOT_FOUND",
                 format!("step {path} of run {id} asks for no approval; ListApprovals lists those that are asked for"),
@@ -83,38 +101,30 @@ pub(super) fn status(refused: Refused) -> Status {
             .with("stepPath", &path)
             .about("synapps.v1.Approval", path)
             .status()
-        }
-        Refused::ApprovalDecided {
-            id,
-            path,
-            decision,
-            decided_by,
-        } => {
-            let (path, decided_by) = (shown(path.as_str()), shown(&decided_by));
-            let by = if decided_by.is_empty() {
-                String::new()
-            } else {
-                format!(" by {decided_by}")
-            };
-            Refusal::new(
-                Code::FailedPrecondition,
-                "APPROVAL_DECIDED",
-                format!("what step {path} of run {id} asked is decided: {decision}{by}"),
-            )
-            .with("runId", id)
-            .with("stepPath", path)
-            .with("decision", decision)
-            .with("decidedBy", decided_by)
-            .status()
-        }
-        Refused::ApprovalChanged {
-            id,
-            path,
-            given,
-            current,
-        } => {
-            let (path, given) = (shown(path.as_str()), shown(&given));
-            Refusal::new(
+}
+
+fn decided(id: RunId, path: &StepPath, decision: &str, decided_by: &str) -> Status {
+    let (path, decided_by) = (shown(path.as_str()), shown(decided_by));
+    let by = if decided_by.is_empty() {
+        String::new()
+    } else {
+        format!(" by {decided_by}")
+    };
+    Refusal::new(
+        Code::FailedPrecondition,
+        "APPROVAL_DECIDED",
+        format!("what step {path} of run {id} asked is decided: {decision}{by}"),
+    )
+    .with("runId", id)
+    .with("stepPath", path)
+    .with("decision", decision)
+    .with("decidedBy", decided_by)
+    .status()
+}
+
+fn asked_again(id: RunId, path: &StepPath, given: &str, current: &str) -> Status {
+    let (path, given) = (shown(path.as_str()), shown(given));
+    Refusal::new(
                 Code::Aborted,
                 "ETAG_MISMATCH",
                 format!(
@@ -127,31 +137,30 @@ pub(super) fn status(refused: Refused) -> Status {
             .with("etag", current)
             .with("givenEtag", given)
             .status()
-        }
-        Refused::TooManySignals { id, limit } => {
-            let what = format!(
-                "run {id} keeps {limit} signals that no step has asked for, which is the most"
-            );
-            Refusal::new(Code::ResourceExhausted, "TOO_MANY_SIGNALS", &what)
-                .with("runId", id)
-                .with("limit", limit)
-                .quota("signals", &what)
-                .retry_soon()
-                .status()
-        }
-        Refused::SignalReused { id, request_id } => {
-            let request_id = shown(&request_id);
-            Refusal::new(
-                Code::AlreadyExists,
-                "REQUEST_ID_REUSED",
-                format!("request_id {request_id} was used for another signal to run {id}; take a new one"),
-            )
-            .with("requestId", request_id)
-            .with("runId", id)
-            .about("synapps.v1.Run", id)
-            .status()
-        }
-    }
+}
+
+fn too_many_signals(id: RunId, limit: i64) -> Status {
+    let what =
+        format!("run {id} keeps {limit} signals that no step has asked for, which is the most");
+    Refusal::new(Code::ResourceExhausted, "TOO_MANY_SIGNALS", &what)
+        .with("runId", id)
+        .with("limit", limit)
+        .quota("signals", &what)
+        .retry_soon()
+        .status()
+}
+
+fn signal_reused(id: RunId, request_id: &str) -> Status {
+    let request_id = shown(request_id);
+    Refusal::new(
+        Code::AlreadyExists,
+        "REQUEST_ID_REUSED",
+        format!("request_id {request_id} was used for another signal to run {id}; take a new one"),
+    )
+    .with("requestId", request_id)
+    .with("runId", id)
+    .about("synapps.v1.Run", id)
+    .status()
 }
 
 /// The error for deleting a run that another one may still need.

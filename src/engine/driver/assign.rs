@@ -14,7 +14,7 @@ use crate::engine::pool::Slot;
 use crate::flow::graph::NodeIndex;
 use crate::ids::NodeId;
 use crate::run::scope::{ScopeId, StepKey};
-use crate::run::step::Output;
+use crate::run::step::{Output, Woken};
 use crate::run::turns::ItemOutcome;
 
 impl Driver {
@@ -53,6 +53,13 @@ impl Driver {
             Some(attempt) if attempt.number == number => attempt.started_at,
             _ => self.now(),
         };
+        let wakening = match &task {
+            Task::Run(Some(Woken::Signal(sequence, info) | Woken::Approval(_, sequence, info))) => {
+                // It may have come a moment ago, and not be durable yet.
+                Some(self.source(*sequence, info.clone()))
+            }
+            _ => None,
+        };
         Assignment {
             key: self.key.clone(),
             epoch: self.epoch,
@@ -64,6 +71,7 @@ impl Driver {
             number,
             started_at,
             task,
+            wakening,
             timeout: self.timeout(key),
             input: self.run_input(),
             item: self.item_of(key.scope),

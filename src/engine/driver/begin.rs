@@ -102,6 +102,7 @@ pub async fn adopt(
     let mut driver = Driver::new(parts, key.clone(), row.epoch, plan, run, mailbox);
     driver.committed = row.last_sequence;
     driver.priority = row.priority;
+    driver.concurrency_key.clone_from(&row.concurrency_key);
     driver.ensure_children();
     for letter in &letters {
         driver.fold(letter);
@@ -138,6 +139,7 @@ impl Driver {
             input: None,
             attempts: JoinSet::new(),
             flying: HashMap::new(),
+            ancestry: super::reuse::Ancestry::default(),
             held: Vec::new(),
             gated: Vec::new(),
             slot_request: None,
@@ -147,6 +149,7 @@ impl Driver {
             unborn: Arc::default(),
             idle_since: None,
             priority: 0,
+            concurrency_key: None,
             before_end: None,
             letters: Letters::default(),
             mailbox,

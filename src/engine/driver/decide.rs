@@ -171,6 +171,9 @@ impl Driver {
         if self.draining || self.flying.len() >= self.plan.parallel_steps() {
             return false;
         }
+        if let Some(changed) = self.take_recorded(key, number, waited) {
+            return changed;
+        }
         let woken = waited.then(|| self.run.woken(key).cloned().unwrap_or(Woken::Time));
         let is_child = matches!(woken, Some(Woken::Child { .. }));
         if self.run.graph_of(key.scope).node(key.node).effect == Effect::Pure || is_child {

@@ -1,6 +1,6 @@
 //! Coming to an early end: attempts and children are told, then cut off.
 
-use super::{Driver, Message};
+use super::Driver;
 use crate::applet::Effect;
 use crate::engine::children::Order;
 use crate::ids::RunKey;
@@ -130,8 +130,8 @@ impl Driver {
             self.run.landed(key);
         }
         self.mailbox.close();
-        while let Ok(Message::Letter(_)) = self.mailbox.try_recv() {
-            // It stays in the inbox, for the next owner.
+        while self.mailbox.try_recv().is_ok() {
+            // A letter stays in the inbox, for the next owner.
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The part of a flush that keeps the table of approvals: what somebody is asked right now.
+//! The part of a flush, and of a birth, that keeps the table of approvals: what somebody is asked right now.
 //!
 //! The rows belong to one run each, and so they may be written by the flush that moves it: what is in the table and what
 //! the history says never differ.
@@ -12,13 +12,13 @@ use diesel::query_builder::AstPass;
 use diesel::sql_types::{Array, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use uuid::Uuid;
 
-use super::Move;
+use crate::ids::RunId;
 use crate::run::event::{Asked, Awaited, Event, Recorded, StepWaiting};
 use crate::run::state::Decision;
 
 /// What a batch changes, as columns.
 #[derive(Default)]
-pub(super) struct Approvals<'a> {
+pub(in crate::store) struct Approvals<'a> {
     run_id: Vec<Uuid>,
     step_path: Vec<&'a str>,
     attempt: Vec<i32>,
@@ -42,13 +42,15 @@ enum Change<'a> {
 }
 
 impl<'a> Approvals<'a> {
-    /// What these moves change; `None` if they have nothing to do with approvals.
-    pub(super) fn changed_by(moves: &'a [Move<'a>]) -> Option<Self> {
+    /// What these events of runs change; `None` if they have nothing to do with approvals.
+    pub(in crate::store) fn changed_by(
+        runs: impl Iterator<Item = (RunId, &'a [Recorded])>,
+    ) -> Option<Self> {
         let mut changes: BTreeMap<(Uuid, &str, u32), Change<'_>> = BTreeMap::new();
         let mut ended: BTreeSet<Uuid> = BTreeSet::new();
-        for one in moves {
-            let run = one.key.run_id.uuid();
-            for recorded in one.events {
+        for (run, events) in runs {
+            let run = run.uuid();
+            for recorded in events {
                 match &recorded.event {
                     Event::StepWaiting(event) => {
                         if let Awaited::Approval(asked) = &event.awaited {
@@ -125,7 +127,7 @@ impl<'a> Approvals<'a> {
     /// let through.
     ///
     /// A row that is there already is an older question of the same step, which nobody asks any more.
-    pub(super) fn change<'b>(
+    pub(in crate::store) fn change<'b>(
         &'b self,
         runs: &str,
         out: &mut AstPass<'_, 'b, Pg>,

@@ -132,12 +132,12 @@ async fn every_field_of_a_start_is_checked_at_once() {
             ("l".to_owned(), "v\0".to_owned()),
         ]
         .into(),
-        priority: 1,
+        priority: 11,
     };
 
     let status = refusal(&server, request).await;
     let later = StartRunRequest {
-        priority: -5,
+        priority: -11,
         ..started_with(number(1.0))
     };
     let later = refusal(&server, later).await;
@@ -157,7 +157,7 @@ async fn every_field_of_a_start_is_checked_at_once() {
             "revision"
         ]
     );
-    assert_error(&later, Code::InvalidArgument, "NOT_YET_SUPPORTED");
+    assert_error(&later, Code::InvalidArgument, "INVALID_REQUEST");
     assert_eq!(violated_fields(&later), ["priority"]);
     assert_unharmed(&server).await;
 }

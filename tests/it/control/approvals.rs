@@ -13,7 +13,7 @@ use crate::support::calls::{
     Calls, assert_error, assert_gapless, metadata, reason, violated_fields,
 };
 use crate::support::database::Database;
-use crate::support::flows::flow_with_ends;
+use crate::support::flows::{FlowBuilder, flow_with_ends};
 use crate::support::server::TestServer;
 use crate::support::wire;
 
@@ -21,16 +21,12 @@ use ApprovalDecision::{Approved, Rejected};
 
 /// Asks, and ends with the decision whatever it is.
 fn asking(id: &str, config: &Value) -> Flow {
-    let mut flow = flow_with_ends(id)
+    let flow = flow_with_ends(id)
         .node("ask", "approval", config.clone())
         .edge("start", "ask");
-    for port in ["approved", "rejected", "expired"] {
-        flow = flow
-            .node(port, "transform", json!({}))
-            .edge_from("ask", port, port)
-            .edge(port, "end");
-    }
-    flow.build()
+    let ports = ["approved", "rejected", "expired"];
+    let to_end = |flow: FlowBuilder, port| flow.edge_from("ask", port, "end");
+    ports.into_iter().fold(flow, to_end).build()
 }
 
 fn refund() -> Value {

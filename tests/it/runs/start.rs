@@ -278,7 +278,7 @@ async fn all_that_is_wrong_with_a_start_is_told_at_once() {
     let wrong = StartRunRequest {
         flow_id: "no such id!".to_owned(),
         revision: -1,
-        priority: 1,
+        priority: 11,
         request_id: "x".repeat(201),
         labels: BTreeMap::from([(String::new(), String::new())]),
         ..request("", &json!({ "text": "a\0b" }))

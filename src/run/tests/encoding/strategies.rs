@@ -146,6 +146,8 @@ fn origin() -> impl Strategy<Value = Origin> {
         run_id,
         from_nodes,
         output_overrides,
+        sequence: 7,
+        output_ports: std::collections::BTreeMap::new(),
     })
 }
 
