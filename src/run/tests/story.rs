@@ -1,5 +1,7 @@
 //! A run and its journal, told event by event.
 
+mod steps;
+
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -7,12 +9,11 @@ use serde_json::Map;
 
 use crate::flow::graph::Graph;
 use crate::run::event::{
-    Awaited, Event, Failure, PayloadInfo, Recorded, RunCancelling, RunQueued, RunStarted,
-    RunWaiting, StepCancelled, StepFailed, StepOutcomeUnknown, StepSkipped, StepStarted,
-    StepSucceeded, StepWaiting,
+    Event, Failure, PayloadInfo, Recorded, RunCancelling, RunFailed, RunPaused, RunQueued,
+    RunReopened, RunResumed, RunStarted, RunWaiting,
 };
 use crate::run::scope::StepKey;
-use crate::run::state::{Handling, StepState, StopCause, WaitReason};
+use crate::run::state::{StepState, WaitReason};
 use crate::run::{Command, History, Mismatch, Run};
 
 /// A run, its journal, and what time it is.
@@ -128,73 +129,37 @@ impl Story {
         self.run.next(self.now)
     }
 
-    /// The node of this id.
-    pub fn step(&self, id: &str) -> StepKey {
-        StepKey::top(self.run.graph().find(id).unwrap())
+    /// The step of this path.
+    pub fn step(&self, path: &str) -> StepKey {
+        self.run.find(&path.into()).unwrap()
     }
 
-    /// Where the step of this node stands.
-    pub fn state(&self, id: &str) -> StepState {
-        self.run.step(self.step(id)).state
+    /// Where the step of this path stands.
+    pub fn state(&self, path: &str) -> StepState {
+        self.run.step(self.step(path)).state
     }
 
-    /// The command to run a first attempt of this node.
-    pub fn first_attempt(&self, id: &str) -> Command {
+    /// The command to run this attempt of a step.
+    pub fn attempt(&self, path: &str, number: u32) -> Command {
         Command::Attempt {
-            key: self.step(id),
-            number: 1,
+            key: self.step(path),
+            number,
             waited: false,
         }
     }
 
-    /// The first attempt begins, and is in this process.
-    pub fn starts(&mut self, id: &str) {
-        self.run.launched(self.step(id));
-        self.record(StepStarted {
-            path: id.into(),
-            attempt: 1,
-        });
+    /// The command to run a first attempt of this step.
+    pub fn first_attempt(&self, path: &str) -> Command {
+        self.attempt(path, 1)
     }
 
-    /// The first attempt succeeds.
-    pub fn succeeds(&mut self, id: &str, port: &str) {
-        self.run.landed(self.step(id));
-        self.record(StepSucceeded {
-            path: id.into(),
-            attempt: 1,
-            started_at: self.now,
-            port: port.to_owned(),
-            output: payload(),
-            details: Map::new(),
-            reused: None,
-        });
-    }
-
-    /// The first attempt fails, and with it the run; what is in flight has ten seconds.
-    pub fn fails(&mut self, id: &str) {
-        self.run.landed(self.step(id));
-        self.record(StepFailed {
-            path: id.into(),
-            attempt: 1,
-            started_at: self.now,
-            error: failure("HTTP_5XX"),
-            handling: Handling::FailRun,
-            force_at: self.now + TimeDelta::seconds(10),
-            output: None,
-        });
-    }
-
-    /// The first attempt has nothing to do for a time.
-    pub fn waits(&mut self, id: &str, time: TimeDelta) {
-        self.run.landed(self.step(id));
-        self.record(StepWaiting {
-            path: id.into(),
-            attempt: 1,
-            started_at: self.now,
-            until: self.now + time,
-            awaited: Awaited::Time,
-            taken: None,
-        });
+    /// The command to go on with an attempt of which the wait is over.
+    pub fn going_on(&self, path: &str) -> Command {
+        Command::Attempt {
+            key: self.step(path),
+            number: self.run.step(self.step(path)).attempt(),
+            waited: true,
+        }
     }
 
     /// The run leaves memory and is taken up again from its journal.
@@ -211,32 +176,27 @@ impl Story {
         });
     }
 
-    /// Nothing can reach the step.
-    pub fn is_skipped(&mut self, id: &str) {
-        self.record(StepSkipped { path: id.into() });
+    /// Somebody has the run dispatch nothing more.
+    pub fn is_paused(&mut self) {
+        let reason = "lunch".to_owned();
+        self.record(RunPaused { reason });
     }
 
-    /// The first attempt is cut off.
-    pub fn is_cut(&mut self, id: &str, cause: StopCause) {
-        self.run.landed(self.step(id));
-        self.record(StepCancelled {
-            path: id.into(),
-            attempt: 1,
-            started_at: Some(self.now),
-            cause,
-            outcome_unknown: false,
-            approval: false,
-        });
+    /// Somebody has the run go on after a pause.
+    pub fn is_resumed(&mut self) {
+        let reason = WaitReason::Paused;
+        self.record(RunResumed { reason });
     }
 
-    /// It is not known what came of the first attempt.
-    pub fn is_in_doubt(&mut self, id: &str) {
-        self.run.landed(self.step(id));
-        self.record(StepOutcomeUnknown {
-            path: id.into(),
-            attempt: 1,
-            started_at: self.now,
-            error: failure("INTERRUPTED"),
-        });
+    /// The run fails as it asked to, and somebody has it tried again.
+    pub fn is_tried_again(&mut self) {
+        let [Command::Fail(error)] = &self.next()[..] else {
+            panic!("the run has not failed: {:?}", self.next());
+        };
+        let error = error.clone();
+        self.record(RunFailed { error });
+        let deadline = self.now + TimeDelta::hours(1);
+        self.record(RunReopened { deadline });
+        self.crash(self.journal.len());
     }
 }
