@@ -1,7 +1,7 @@
 # Every target does its own set-up, so that a fresh clone needs one command.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint fmt schema chart
+.PHONY: help setup build demo test bench lint fmt schema chart
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ demo: build ## Run an example flow on a private Postgres and print each update a
 
 test: setup ## Run all tests, on a private Postgres
 	cargo test --locked
+
+bench: setup ## Measure a workload on the release build: W=PARK
+	@cargo bench --locked --bench $$(echo "$(or $(W),PARK)" | tr A-Z a-z)
 
 lint: setup ## Check format, code, docs, protos, dependencies, schema and chart
 	@scripts/lint

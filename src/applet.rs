@@ -358,6 +358,9 @@ pub trait Prepared: Send + Sync {
     /// Nodes whose results must be in the scope of [`Context`].
     fn references(&self) -> &References;
 
+    /// All that its templates and expressions read.
+    fn reads(&self) -> &Reads;
+
     /// Bound of an attempt where the node sets none.
     fn default_timeout(&self) -> Duration;
 

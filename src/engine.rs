@@ -4,18 +4,25 @@
 //! `ownership` keeps: one renews the lease, the other claims runs and reads letters.
 
 mod admission;
+pub mod approval;
 mod attempt;
 mod cancel;
 pub(crate) mod changes;
 mod children;
 mod clock;
+pub mod control;
 mod driver;
 pub mod explain;
+pub mod fork;
 mod lease;
 mod ownership;
-mod payloads;
+mod pause;
+pub mod payloads;
 mod plan;
 mod pool;
+mod resolve;
+mod retry;
+pub mod signal;
 mod start;
 mod view;
 
@@ -185,6 +192,9 @@ pub enum Error {
         /// How it ended.
         state: RunState,
     },
+    /// It cannot be asked of the run as it stands.
+    #[error(transparent)]
+    Refused(#[from] control::Refused),
     /// The request id has started another run, by another request.
     #[error("request id {request_id} was used for another request, which started run {run_id}")]
     RequestIdReused {
@@ -196,6 +206,12 @@ pub enum Error {
     /// The input does not fit the flow's input schema.
     #[error("the input does not fit the flow's input schema")]
     InvalidInput(Vec<crate::flow::Violation>),
+    /// The fork cannot be: all that is wrong with the request for it.
+    #[error("the fork cannot be made")]
+    InvalidFork(Vec<crate::flow::Violation>),
+    /// The run's flow was deleted, and starts no more runs.
+    #[error("the flow of run {0} was deleted")]
+    FlowDeleted(RunId),
     /// The flow's concurrency key cannot be made of the input.
     #[error("{}", .0.description)]
     NoConcurrencyKey(crate::flow::Violation),

@@ -5,9 +5,11 @@
 
 mod apply;
 pub mod event;
+mod fact;
 mod fates;
 mod next;
 mod reopen;
+pub mod reuse;
 pub mod scope;
 pub mod state;
 pub mod step;
@@ -78,7 +80,8 @@ pub struct History {
     /// Whether it has to be admitted before it starts.
     blocked: bool,
     parent: Option<Parent>,
-    origin: Option<Origin>,
+    /// Shared, for it holds outputs that may be large.
+    origin: Option<Arc<Origin>>,
     input: Option<PayloadInfo>,
     output: Option<PayloadInfo>,
     error: Option<RunError>,
@@ -371,7 +374,7 @@ impl Run {
     /// The run whose outputs it may use, if it is a fork.
     #[must_use]
     pub fn origin(&self) -> Option<&Origin> {
-        self.history.origin.as_ref()
+        self.history.origin.as_deref()
     }
 
     /// What ended a step's wait, until the step goes on.

@@ -6,6 +6,7 @@
 //! know the exact SQLSTATE of a failure.
 
 pub mod admission;
+pub mod approvals;
 pub mod births;
 pub mod changes;
 pub mod children;
@@ -24,10 +25,12 @@ pub mod partitions;
 pub mod payloads;
 mod pool;
 pub mod preflight;
+pub mod reopening;
 pub mod revisions;
 pub mod runs;
 #[expect(missing_docs, reason = "generated")]
 pub mod schema;
+pub mod signals;
 pub mod standing;
 pub mod tls;
 

@@ -1,8 +1,12 @@
 //! `RunService`: decodes, calls the engine or the store, encodes.
 
+mod approvals;
+mod control;
 mod diff;
+mod fork;
 pub(super) mod lists;
 mod payload;
+mod resolve;
 mod show;
 mod start;
 mod wait;
@@ -24,80 +28,19 @@ use crate::ids::{Namespace, RunId, RunKey};
 use crate::proto::run_service_server::RunService;
 use crate::proto::{
     CancelRunRequest, CancelRunResponse, DeleteRunRequest, DeleteRunResponse, DiffRunsRequest,
-    DiffRunsResponse, ExecuteRunRequest, ExplainRunRequest, ExplainRunResponse, GetRunRequest,
-    GetRunResponse, ListRunEventsRequest, ListRunEventsResponse, ListRunsRequest, ListRunsResponse,
-    ListStepsRequest, ListStepsResponse, ReadPayloadRequest, RunStarted, StartRunRequest,
-    StartRunResponse, WaitRunRequest, WaitRunResponse, WatchRunRequest, WatchRunsRequest,
+    DiffRunsResponse, ExecuteRunRequest, ExplainRunRequest, ExplainRunResponse, ForkRunRequest,
+    ForkRunResponse, GetRunRequest, GetRunResponse, ListApprovalsRequest, ListApprovalsResponse,
+    ListRunEventsRequest, ListRunEventsResponse, ListRunsRequest, ListRunsResponse,
+    ListStepsRequest, ListStepsResponse, PauseRunRequest, PauseRunResponse, ReadPayloadRequest,
+    ResolveApprovalRequest, ResolveApprovalResponse, ResolveStepRequest, ResolveStepResponse,
+    ResumeRunRequest, ResumeRunResponse, RetryRunRequest, RetryRunResponse, RunStarted,
+    SignalRunRequest, SignalRunResponse, StartRunRequest, StartRunResponse, WaitRunRequest,
+    WaitRunResponse, WatchRunRequest, WatchRunsRequest,
 };
-use crate::store::deletion::{self, Deleted};
 use crate::store::runs::RunRow;
 use show::Wanted;
 
-/// How long attempts in flight may go on after a cancel where the caller says nothing.
-const GRACE: Duration = Duration::from_secs(10);
-/// The longest grace.
-const LONGEST_GRACE: Duration = Duration::from_mins(10);
-/// The most characters of a cancel's reason.
-const REASON_LENGTH: usize = 1_000;
-
 impl Api {
-    async fn cancel(
-        &self,
-        namespace: Namespace,
-        request: CancelRunRequest,
-    ) -> Result<CancelRunResponse> {
-        let mut checks = Checks::default();
-        let run_id = checks.run_id(&request.run_id);
-        let length = request.reason.chars().count();
-        if length > REASON_LENGTH {
-            let description = format!("is {length} characters long, the most are {REASON_LENGTH}");
-            checks.add("reason", "TOO_LONG", description);
-        }
-        if request.reason.contains('\0') {
-            checks.add(
-                "reason",
-                "NUL_CHARACTER",
-                "holds the character U+0000, which cannot be stored",
-            );
-        }
-        let grace = duration(
-            request.grace.as_ref(),
-            "grace",
-            GRACE,
-            LONGEST_GRACE,
-            &mut checks,
-        );
-        checks.finish()?;
-        let key = run_key(namespace, run_id);
-        let state = self.engine.cancel(&key, request.reason, grace).await?;
-        let mut run = self.show(&key, Wanted::Basic).await?;
-        if !is_final(run.state) {
-            // The run's owner may be elsewhere and take the request in a moment later; it is durable already.
-            run.state = convert::run::run_state(state).into();
-        }
-        Ok(CancelRunResponse { run: Some(run) })
-    }
-
-    async fn delete(
-        &self,
-        namespace: Namespace,
-        request: &DeleteRunRequest,
-    ) -> Result<DeleteRunResponse> {
-        let mut checks = Checks::default();
-        let run_id = checks.run_id(&request.run_id);
-        checks.finish()?;
-        let key = run_key(namespace, run_id);
-        let mut conn = self.engine.store().conn().await?;
-        match deletion::delete(&mut conn, &key).await? {
-            Deleted::Yes => Ok(DeleteRunResponse {}),
-            Deleted::Open(state) => Err(Error::RunNotDone {
-                id: key.run_id,
-                state,
-            }),
-            Deleted::Absent => Err(engine::Error::RunNotFound(key.run_id).into()),
-        }
-    }
-
     async fn execute(
         &self,
         namespace: Namespace,
@@ -386,6 +329,86 @@ impl RunService for Api {
     ) -> Result<Response<CancelRunResponse>, Status> {
         Ok(Response::new(
             self.cancel(self.namespace(&request), request.into_inner())
+                .await?,
+        ))
+    }
+
+    async fn pause_run(
+        &self,
+        request: Request<PauseRunRequest>,
+    ) -> Result<Response<PauseRunResponse>, Status> {
+        Ok(Response::new(
+            self.pause(self.namespace(&request), request.into_inner())
+                .await?,
+        ))
+    }
+
+    async fn resume_run(
+        &self,
+        request: Request<ResumeRunRequest>,
+    ) -> Result<Response<ResumeRunResponse>, Status> {
+        Ok(Response::new(
+            self.resume(self.namespace(&request), request.get_ref())
+                .await?,
+        ))
+    }
+
+    async fn retry_run(
+        &self,
+        request: Request<RetryRunRequest>,
+    ) -> Result<Response<RetryRunResponse>, Status> {
+        Ok(Response::new(
+            self.retry(self.namespace(&request), request.get_ref())
+                .await?,
+        ))
+    }
+
+    async fn resolve_step(
+        &self,
+        request: Request<ResolveStepRequest>,
+    ) -> Result<Response<ResolveStepResponse>, Status> {
+        Ok(Response::new(
+            self.resolve(self.namespace(&request), request.into_inner())
+                .await?,
+        ))
+    }
+
+    async fn signal_run(
+        &self,
+        request: Request<SignalRunRequest>,
+    ) -> Result<Response<SignalRunResponse>, Status> {
+        Ok(Response::new(
+            self.signal(self.namespace(&request), request.into_inner())
+                .await?,
+        ))
+    }
+
+    async fn list_approvals(
+        &self,
+        request: Request<ListApprovalsRequest>,
+    ) -> Result<Response<ListApprovalsResponse>, Status> {
+        Ok(Response::new(
+            self.list_approvals_page(self.namespace(&request), request.into_inner())
+                .await?,
+        ))
+    }
+
+    async fn resolve_approval(
+        &self,
+        request: Request<ResolveApprovalRequest>,
+    ) -> Result<Response<ResolveApprovalResponse>, Status> {
+        Ok(Response::new(
+            self.decide(self.namespace(&request), request.into_inner())
+                .await?,
+        ))
+    }
+
+    async fn fork_run(
+        &self,
+        request: Request<ForkRunRequest>,
+    ) -> Result<Response<ForkRunResponse>, Status> {
+        Ok(Response::new(
+            self.fork(self.namespace(&request), request.into_inner())
                 .await?,
         ))
     }

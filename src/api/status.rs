@@ -1,5 +1,6 @@
 //! Errors into `Status`: the only place where a gRPC code is chosen.
 
+mod control;
 pub(crate) mod refusal;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use crate::engine;
 use crate::flow::Violation;
 use crate::ids::{FlowId, RunId};
 use crate::run::state::RunState;
+use crate::store::deletion::Relation;
 use crate::store::{self, Class};
 
 /// Why a call is refused.
@@ -48,6 +50,16 @@ pub enum Error {
         id: RunId,
         /// Where it stands.
         state: RunState,
+    },
+    /// Another run that is open may still need the run.
+    #[error("run {id} is in use by run {by}")]
+    RunInUse {
+        /// Which run.
+        id: RunId,
+        /// What the other one is to it.
+        relation: Relation,
+        /// The other one.
+        by: RunId,
     },
     /// A sequence that does not exist yet.
     #[error("run {id} has no event {asked}: its last one is {last}")]
@@ -145,6 +157,7 @@ impl From<Error> for Status {
             .with("runId", id)
             .with("state", state)
             .status(),
+            Error::RunInUse { id, relation, by } => control::in_use(id, relation, by),
             Error::SequenceBeyondEnd { id, asked, last } => Refusal::new(
                 Code::OutOfRange,
                 "SEQUENCE_BEYOND_END",
@@ -223,6 +236,7 @@ fn engine_status(error: engine::Error) -> Status {
         .with("runId", id)
         .with("state", state)
         .status(),
+        engine::Error::Refused(refused) => control::status(refused),
         engine::Error::RequestIdReused { request_id, run_id } => {
             let request_id = shown(&request_id);
             Refusal::new(
@@ -241,6 +255,16 @@ fn engine_status(error: engine::Error) -> Status {
             let what = "the input does not fit the flow's input schema";
             refuse_fields(what, "INVALID_INPUT", &violations)
         }
+        engine::Error::InvalidFork(violations) => {
+            refuse_fields("the request is invalid", "INVALID_REQUEST", &violations)
+        }
+        engine::Error::FlowDeleted(id) => Refusal::new(
+            Code::FailedPrecondition,
+            "FLOW_DELETED",
+            format!("the flow of run {id} was deleted, and starts no more runs"),
+        )
+        .with("runId", id)
+        .status(),
         engine::Error::NoConcurrencyKey(violation) => {
             let what = "the flow's concurrency_key cannot be made of the input";
             refuse_fields(what, "INVALID_INPUT", &[violation])
@@ -250,27 +274,7 @@ fn engine_status(error: engine::Error) -> Status {
             key,
             limit,
             open,
-        } => {
-            let (id, key) = (shown(flow_id.as_str()), shown(&key));
-            let scope = if key.is_empty() {
-                format!("flow {id}")
-            } else {
-                format!("flow {id} with the concurrency key {key}")
-            };
-            let what = format!(
-                "{open} runs of {scope} are open and FlowPolicy.max_open_runs is {limit}; wait for the end of one or \
-                 cancel one (ListRuns lists them), or change on_conflict"
-            );
-            Refusal::new(Code::ResourceExhausted, "MAX_OPEN_RUNS", &what)
-                .with("limit", limit)
-                .with("value", open)
-                .with("key", &key)
-                .with("flowId", &id)
-                .with("scope", "FlowPolicy.max_open_runs")
-                .quota(&scope, &what)
-                .retry_soon()
-                .status()
-        }
+        } => too_many_open_runs(&flow_id, &key, limit, open),
         engine::Error::PayloadNotFound { run_id, reference } => {
             let reference = shown(&reference);
             Refusal::new(
@@ -310,6 +314,28 @@ fn engine_status(error: engine::Error) -> Status {
         .retry_soon()
         .status(),
     }
+}
+
+fn too_many_open_runs(flow_id: &FlowId, key: &str, limit: u32, open: u32) -> Status {
+    let (id, key) = (shown(flow_id.as_str()), shown(key));
+    let scope = if key.is_empty() {
+        format!("flow {id}")
+    } else {
+        format!("flow {id} with the concurrency key {key}")
+    };
+    let what = format!(
+        "{open} runs of {scope} are open and FlowPolicy.max_open_runs is {limit}; wait for the end of one or \
+         cancel one (ListRuns lists them), or change on_conflict"
+    );
+    Refusal::new(Code::ResourceExhausted, "MAX_OPEN_RUNS", &what)
+        .with("limit", limit)
+        .with("value", open)
+        .with("key", &key)
+        .with("flowId", &id)
+        .with("scope", "FlowPolicy.max_open_runs")
+        .quota(&scope, &what)
+        .retry_soon()
+        .status()
 }
 
 fn store_status(error: &store::Error) -> Status {

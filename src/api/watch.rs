@@ -50,6 +50,10 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// What a watch is to show.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a choice of its own that the caller makes"
+)]
 pub struct Options {
     /// Only events after this sequence.
     pub after: i64,

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::failure::TEMPLATE_REASONS;
 use super::{Applet, Completion, Context, Description, Effect, Error, Outcome};
+use crate::template::Reads;
 
 /// Outputs the run's input.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,6 +49,13 @@ impl Applet for Start {
 
     fn effect(_config: &Config) -> Effect {
         Effect::Pure
+    }
+
+    fn reads(_config: &Config) -> Reads {
+        Reads {
+            names: ["input".to_owned()].into(),
+            ..Reads::default()
+        }
     }
 
     async fn run(&self, context: Context, config: Config) -> Result<Completion, Error> {

@@ -7,6 +7,7 @@ mod aftermath;
 mod child;
 mod collect;
 mod gather;
+mod take;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 pub use self::collect::{Collection, Given};
+pub use self::take::{Taken, Took};
 use super::Parts;
 use super::payloads::Encoded;
 use super::plan::{Plan, PlanNode};
@@ -54,6 +56,8 @@ pub struct Assignment {
     pub started_at: DateTime<Utc>,
     /// What is to be done.
     pub task: Task,
+    /// The payload of what has ended its wait, if that has one.
+    pub wakening: Option<Source>,
     /// The bound of the attempt.
     pub timeout: Duration,
     /// The run's input.
@@ -86,6 +90,8 @@ pub enum Task {
     Collect(Collection),
     /// Make what a failure passes on.
     PassOn(Failure, Handling),
+    /// Take an output that is there already.
+    Take(Box<Taken>),
 }
 
 /// Where a value is.
@@ -122,6 +128,10 @@ pub enum End {
         /// What happened on the way.
         details: Map<String, Value>,
     },
+    /// The step has taken an output that was there already.
+    Took(Took),
+    /// The output that it was to take is not there any more.
+    Gone,
     /// Nothing is to be done until something comes.
     Wait(applet::Wait),
     /// Another flow is to run as a child.
@@ -201,6 +211,15 @@ async fn perform(parts: &Parts, assignment: &Assignment, task: Task) -> Result<E
         Task::Collect(collection) => collect::collect(parts, assignment, collection).await,
         Task::PassOn(failure, handling) => {
             aftermath::pass_on(parts, assignment, failure, handling).await
+        }
+        Task::Take(taken) => {
+            let cancelled = assignment.cancelled.clone();
+            let taking = take::take(parts, assignment, *taken);
+            let cut_off = End::Cancelled {
+                outcome_unknown: false,
+            };
+            let took = cancelled.run_until_cancelled(taking).await;
+            took.unwrap_or(Ok(cut_off))
         }
     }
 }

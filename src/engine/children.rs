@@ -147,7 +147,8 @@ impl Engine {
             return Ok(());
         };
         match self.bear_child(start, &parent, &event).await {
-            Ok(Born::Yes) => Ok(()),
+            // Where the process drains, the next owner of the parent starts it.
+            Ok(Born::Yes) | Err(Error::Draining) => Ok(()),
             Ok(Born::Before(_) | Born::Reused(_)) => {
                 unreachable!("a child has no request id that could be taken")
             }
@@ -164,8 +165,6 @@ impl Engine {
             Err(error @ (Error::TooManyOpenRuns { .. } | Error::NoConcurrencyKey(_))) => {
                 self.give_up_child(child, &parent, error.to_string()).await
             }
-            // The next owner of the parent starts it.
-            Err(Error::Draining) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -261,9 +260,9 @@ impl Engine {
     pub(super) fn deliver(&self, letter: Letter) {
         let mailbox = self.open().get(&letter.key).cloned();
         match mailbox {
-            // Where it does not get through, the tick brings it.
-            Some(mailbox) => drop(mailbox.try_send(Message::Letter(letter))),
-            None => self.inner.tick_soon.notify_one(),
+            Some(mailbox) if mailbox.try_send(Message::Letter(letter)).is_ok() => {}
+            // It is elsewhere, has just left or is busy: the tick brings it.
+            _ => self.inner.tick_soon.notify_one(),
         }
     }
 

@@ -13,6 +13,7 @@ mod hand;
 mod inside;
 mod land;
 mod letters;
+mod reuse;
 mod stop;
 
 use std::collections::{HashMap, HashSet};
@@ -103,6 +104,8 @@ pub struct Driver {
     input: Option<Encoded>,
     attempts: JoinSet<Landed>,
     flying: HashMap<StepKey, Flying>,
+    /// The run that it was forked from.
+    ancestry: reuse::Ancestry,
     /// Attempts that ended while an event was being written that a letter may forestall.
     held: Vec<Landed>,
     /// Attempts that may start once the event that says so is durable.
@@ -224,6 +227,7 @@ impl Driver {
                 }
             }
             Some(message) = self.mailbox.recv() => self.told(message),
+            read = at_hand(self.ancestry.reading()) => self.past_read(read),
             slot = at_hand(&mut self.slot_request) => {
                 self.slot_request = None;
                 self.spare_slot = Some(slot);

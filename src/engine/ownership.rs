@@ -23,7 +23,7 @@ use crate::run::state::RunState;
 use crate::store::executors::{self, TickRequest};
 use crate::store::flush::{Owner, Projection};
 use crate::store::runs::RunRow;
-use crate::store::{self, partitions, runs};
+use crate::store::{self, partitions, runs, signals};
 
 /// How often runs are claimed and letters read.
 const TICK: Duration = Duration::from_secs(1);
@@ -151,6 +151,7 @@ impl Engine {
         if count.is_multiple_of(SWEEP_EVERY) {
             executors::bury(&mut conn).await?;
             executors::forget_requests(&mut conn, SWEEP_LIMIT).await?;
+            signals::forget_requests(&mut conn, SWEEP_LIMIT).await?;
         }
         if count % PARTITIONS_EVERY == PARTITIONS_EVERY - 1 {
             partitions::ensure(&mut conn, parts.clock.now(), parts.settings.partition_width)

@@ -178,9 +178,33 @@ impl Payloads {
         if let Some(value) = self.values.get(&at) {
             return Ok(value);
         }
-        let text = self.text(key, sequence, info).await?;
+        let text: Arc<str> = self.text(key, sequence, info).await?.into();
+        let value = self.parsed(key, text).await?;
+        self.values.insert(at, Arc::clone(&value));
+        Ok(value)
+    }
+
+    /// Value and text of a payload that lies beside its event, to be put beside another one as it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Payloads::text`].
+    pub async fn encoded(
+        &self,
+        key: &RunKey,
+        sequence: i64,
+        info: &PayloadInfo,
+    ) -> store::Result<Encoded> {
+        let text: Arc<str> = self.text(key, sequence, info).await?.into();
+        let value = self.parsed(key, Arc::clone(&text)).await?;
+        let info = info.clone();
+        Ok(Encoded { value, text, info })
+    }
+
+    async fn parsed(&self, key: &RunKey, text: Arc<str>) -> store::Result<Arc<Value>> {
+        let brief = text.len() <= BRIEF_BYTES;
         let parse = move || serde_json::from_str::<Value>(&text);
-        let parsed = if info.size_bytes <= BRIEF_BYTES as u64 {
+        let parsed = if brief {
             parse()
         } else {
             self.cpu
@@ -188,11 +212,8 @@ impl Payloads {
                 .await
                 .map_err(|panic| store::Error::Corrupt(panic.to_string()))?
         };
-        let value =
-            Arc::new(parsed.map_err(|error| {
-                store::Error::Corrupt(format!("payload of run {key}: {error}"))
-            })?);
-        self.values.insert(at, Arc::clone(&value));
-        Ok(value)
+        Ok(Arc::new(parsed.map_err(|error| {
+            store::Error::Corrupt(format!("payload of run {key}: {error}"))
+        })?))
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use jsonschema::paths::LocationSegment;
 use quick_cache::sync::Cache;
 use serde_json::Value;
@@ -147,6 +148,14 @@ impl Plan {
         self.policy()
             .max_parallel_steps
             .unwrap_or(DEFAULT_PARALLEL_STEPS) as usize
+    }
+
+    /// How long a run may take from its start, where none may take longer than `longest`.
+    #[must_use]
+    pub fn time_to_run(&self, longest: Duration) -> TimeDelta {
+        let bound = self.policy().run_timeout;
+        let bound = bound.map_or(longest, |timeout| timeout.min(longest));
+        TimeDelta::from_std(bound).unwrap_or(TimeDelta::days(30))
     }
 
     /// Whether the input has to be checked.

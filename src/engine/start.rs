@@ -249,7 +249,7 @@ impl Engine {
             .map_err(|_| Error::Draining)
     }
 
-    fn answer(
+    pub(super) fn answer(
         &self,
         key: RunKey,
         request: Option<store::births::Request>,

@@ -1,18 +1,16 @@
 //! What differs between two definitions: nodes by their ids, edges by theirs or by what they connect, and inside them
 //! each place of the config.
 //!
-//! Fields are named and written as they are in the JSON form of a flow's messages (`$.data.url`, `$.timeout` as `"5s"`),
-//! so that a reader finds them there.
+//! Fields are named and written as in a [`document`](super::document) (`$.data.url`, `$.timeout` as `"5s"`), so that a
+//! reader finds them there.
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
-use std::time::Duration;
 
-use serde_json::{Map, Value, json};
-
-use super::{Definition, Edge, Effect, Node, OnConflict, OnError, Policy, Position, RetryPolicy};
+use super::document::{write_node, write_policy};
+use super::{Definition, Edge, Node, Position};
 use crate::ids::NodeId;
 use crate::value::diff::{Budget, Difference, diff};
 
@@ -72,8 +70,8 @@ impl FlowDiff {
 pub fn definitions(base: &Definition, compare: &Definition, budget: &mut Budget) -> FlowDiff {
     FlowDiff {
         policy: diff(
-            Some(&policy(&base.policy)),
-            Some(&policy(&compare.policy)),
+            Some(&write_policy(&base.policy)),
+            Some(&write_policy(&compare.policy)),
             budget,
         ),
         input_schema: diff(
@@ -175,7 +173,7 @@ fn nodes(base: &[Node], compare: &[Node], budget: &mut Budget) -> Vec<NodeDiff> 
         let (base, compare) = (base.map(|(_, one)| one), compare.map(|(_, one)| one));
         let differences = match (base, compare) {
             (Some(base), Some(compare)) => {
-                let differences = diff(Some(&node(base)), Some(&node(compare)), budget);
+                let differences = diff(Some(&write_node(base)), Some(&write_node(compare)), budget);
                 if differences.is_empty() {
                     continue;
                 }
@@ -237,114 +235,4 @@ fn edges(base: &[Edge], compare: &[Edge], budget: &mut Budget) -> Vec<EdgeDiff> 
 fn edge_bytes(edge: &Edge) -> usize {
     let ends = edge.source.as_str().len() + edge.target.as_str().len();
     FRAME + edge.id.len() + ends + edge.source_handle.len() + edge.target_handle.len()
-}
-
-/// A node as the JSON form of its message, without its id.
-fn node(node: &Node) -> Value {
-    let Node {
-        id: _,
-        kind,
-        position: Position { x, y },
-        data,
-        display_name,
-        timeout,
-        effect,
-        retry,
-        on_error,
-    } = node;
-    object([
-        ("type", Some(json!(kind))),
-        ("position", Some(json!({ "x": x, "y": y }))),
-        ("data", Some(data.clone())),
-        ("display_name", text(display_name)),
-        ("timeout", timeout.map(seconds)),
-        ("effect", effect.map(|effect| json!(effect_name(effect)))),
-        ("retry", retry.as_ref().map(retry_policy)),
-        ("on_error", on_error.as_ref().map(on_error_form)),
-    ])
-}
-
-fn effect_name(effect: Effect) -> &'static str {
-    match effect {
-        Effect::Pure => "EFFECT_PURE",
-        Effect::Idempotent => "EFFECT_IDEMPOTENT",
-        Effect::AtMostOnce => "EFFECT_AT_MOST_ONCE",
-    }
-}
-
-fn retry_policy(policy: &RetryPolicy) -> Value {
-    let RetryPolicy {
-        max_attempts,
-        initial_interval,
-        coefficient,
-        max_interval,
-        jitter,
-        non_retryable_reasons,
-        safe_on,
-        total_timeout,
-    } = policy;
-    object([
-        ("max_attempts", Some(json!(max_attempts))),
-        ("initial_interval", Some(seconds(*initial_interval))),
-        ("coefficient", Some(json!(coefficient))),
-        ("max_interval", Some(seconds(*max_interval))),
-        ("jitter", Some(json!(jitter))),
-        ("non_retryable_reasons", Some(json!(non_retryable_reasons))),
-        ("safe_on", Some(json!(safe_on))),
-        ("total_timeout", total_timeout.map(seconds)),
-    ])
-}
-
-fn on_error_form(on_error: &OnError) -> Value {
-    match on_error {
-        OnError::ErrorPort => json!({ "port": {} }),
-        OnError::Fallback(node) => json!({ "fallback": { "node_id": node.as_str() } }),
-        OnError::DefaultOutput(value) => json!({ "default_output": value }),
-        OnError::ContinueRun => json!({ "continue_run": {} }),
-    }
-}
-
-fn policy(policy: &Policy) -> Value {
-    let Policy {
-        run_timeout,
-        max_parallel_steps,
-        max_open_runs,
-        concurrency_key,
-        on_conflict,
-    } = policy;
-    let conflict = |action| match action {
-        OnConflict::Queue => json!("CONFLICT_ACTION_QUEUE"),
-        OnConflict::Reject => json!("CONFLICT_ACTION_REJECT"),
-        OnConflict::CancelRunning => json!("CONFLICT_ACTION_CANCEL_RUNNING"),
-    };
-    object([
-        ("run_timeout", run_timeout.map(seconds)),
-        (
-            "max_parallel_steps",
-            max_parallel_steps.map(|steps| json!(steps)),
-        ),
-        ("max_open_runs", max_open_runs.map(|runs| json!(runs))),
-        ("concurrency_key", text(concurrency_key)),
-        ("on_conflict", on_conflict.map(conflict)),
-    ])
-}
-
-fn object<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
-    let set = fields
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
-    Value::Object(set.collect::<Map<_, _>>())
-}
-
-/// A text that may be left out.
-fn text(text: &str) -> Option<Value> {
-    (!text.is_empty()).then(|| json!(text))
-}
-
-/// A duration in the JSON form of protobuf: `"1.5s"`.
-fn seconds(duration: Duration) -> Value {
-    let fraction = format!("{:09}", duration.subsec_nanos());
-    let fraction = fraction.trim_end_matches('0');
-    let point = if fraction.is_empty() { "" } else { "." };
-    json!(format!("{}{point}{fraction}s", duration.as_secs()))
 }

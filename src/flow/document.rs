@@ -14,7 +14,7 @@ mod write;
 use serde_json::Value;
 
 use self::fields::Problems;
-pub use self::write::{write, write_body, write_on_error, write_retry};
+pub use self::write::{write, write_body, write_node, write_on_error, write_policy, write_retry};
 use super::{Body, Draft, OnError, RetryPolicy, Violation};
 
 /// Reads a flow. What only storing gives it (`revision`, `content_hash`, `etag`, `create_time`, `update_time`) is ignored,

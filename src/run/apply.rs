@@ -1,5 +1,7 @@
 //! What each event changes. Nothing is decided here: decisions are fields of the events.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use super::Run;
@@ -55,7 +57,7 @@ impl Run {
             Event::RunQueued(event) => {
                 self.history.input = Some(event.input.clone());
                 self.history.parent.clone_from(&event.parent);
-                self.history.origin.clone_from(&event.origin);
+                self.history.origin = event.origin.clone().map(Arc::new);
                 self.history.blocked = event.blocked;
             }
             Event::RunAdmitted(_) => {
@@ -100,6 +102,30 @@ impl Run {
             }
             Event::RunCancelled(_) => self.ended(RunState::Cancelled, at),
             Event::RunReopened(event) => self.reopened(event),
+            event => return self.change_step(sequence, at, event),
+        }
+        Ok(())
+    }
+
+    /// The same for events that are about a step.
+    fn change_step(
+        &mut self,
+        sequence: i64,
+        at: DateTime<Utc>,
+        event: &Event,
+    ) -> Result<(), String> {
+        match event {
+            Event::RunQueued(_)
+            | Event::RunAdmitted(_)
+            | Event::RunStarted(_)
+            | Event::RunWaiting(_)
+            | Event::RunPaused(_)
+            | Event::RunResumed(_)
+            | Event::RunCancelling(_)
+            | Event::RunSucceeded(_)
+            | Event::RunFailed(_)
+            | Event::RunCancelled(_)
+            | Event::RunReopened(_) => {}
             Event::SignalReceived(event) => self.signalled(sequence, event)?,
             Event::ApprovalResolved(event) => self.approved(sequence, event)?,
             Event::ChildEnded(event) => self.child_ended(event)?,
@@ -247,6 +273,9 @@ impl Run {
         for key in open {
             self.step_mut(key).end(StepState::Cancelled, at, None);
             self.no_longer_awaits(key);
+            if let Some(scope) = self.history.scopes.get_mut(&key.scope) {
+                scope.unsettled -= 1;
+            }
         }
     }
 

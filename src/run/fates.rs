@@ -95,6 +95,7 @@ impl Run {
         match event.resolution {
             Resolution::Retry => {
                 step.state = StepState::Pending;
+                step.timed_after = step.attempt();
                 self.history.ready.insert(key);
             }
             Resolution::Succeeded | Resolution::Failed => {

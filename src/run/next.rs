@@ -79,12 +79,10 @@ impl Run {
         if let Some(ending) = self.ending(now) {
             return self.bring_to_end(now, &ending);
         }
-        if self.history.blocked {
-            return self.rest(WaitReason::Concurrency);
-        }
         match self.history.state {
             RunState::Paused if self.in_flight.is_empty() => return self.rest(WaitReason::Paused),
             RunState::Paused => return Vec::new(),
+            _ if self.history.blocked => return self.rest(WaitReason::Concurrency),
             RunState::Queued => return vec![Command::Start],
             _ => {}
         }
@@ -92,6 +90,7 @@ impl Run {
             .history
             .unreachable
             .iter()
+            .filter(|key| self.failing_around(key.scope).is_none())
             .map(|&key| Command::Skip(key))
             .collect();
         commands.extend(self.cuts(now));
@@ -105,6 +104,36 @@ impl Run {
             commands.insert(0, Command::Resume(reason));
         }
         commands
+    }
+
+    /// Whether a command is still to be obeyed once others have been that were given with it: what came of those may
+    /// have failed the item or the run that it is about.
+    #[must_use]
+    pub fn still_wants(&self, command: &Command) -> bool {
+        let is_open = |key: StepKey| {
+            let step = self.find_step(key);
+            step.is_some_and(|step| !step.state.is_final())
+        };
+        let goes_on = |key: StepKey| {
+            is_open(key) && !self.scope(key.scope).is_closed() && !self.is_stopped(key.scope)
+        };
+        match *command {
+            Command::Skip(key)
+            | Command::Attempt { key, .. }
+            | Command::Expire(key)
+            | Command::Collect(key)
+            | Command::FailLoop(key, _)
+            | Command::Condemn(key)
+            | Command::Park(key) => goes_on(key),
+            Command::StopStep(key) | Command::Abandon(key, _) => is_open(key),
+            Command::Start
+            | Command::Resume(_)
+            | Command::Stop(_)
+            | Command::Succeed
+            | Command::Fail(_)
+            | Command::Cancel
+            | Command::Wait { .. } => true,
+        }
     }
 
     /// Waits for somebody's word and nothing else.
@@ -214,8 +243,8 @@ impl Run {
         if ending {
             commands.push(Command::Stop(cause));
         } else if commands.is_empty() {
-            // Loops last: their items are gone.
-            let loops = self.history.looping.iter();
+            // Loops last, inner ones first: their items are gone.
+            let loops = self.history.looping.iter().rev();
             commands.extend(loops.map(|&key| Command::Abandon(key, cause)));
         }
         if commands.is_empty() {
@@ -246,7 +275,8 @@ impl Run {
     fn ends_at_once(&self, key: StepKey) -> bool {
         let has_child = self.find_step(key).and_then(|step| step.wait.as_ref());
         let has_child = has_child.is_some_and(|wait| matches!(wait.what, Awaited::Child { .. }));
-        !self.in_flight.contains(&key) && !(has_child && self.history.waiting.contains_key(&key))
+        let waits_for_child = has_child && self.history.waiting.contains_key(&key);
+        !(waits_for_child || self.in_flight.contains(&key))
     }
 
     /// Open steps of items that have failed, or of loops that have.
@@ -360,10 +390,12 @@ impl Run {
         Command::Wait { reason, until }
     }
 
-    /// Whether an attempt that is cut off now may have taken effect outside: it was of an `AT_MOST_ONCE` step.
+    /// Whether an attempt that is cut off now may have taken effect outside: it was of an `AT_MOST_ONCE` step, and not
+    /// of a loop that is under way, whose items answer for themselves.
     #[must_use]
     pub fn cut_leaves_doubt(&self, key: StepKey) -> bool {
         self.graph_of(key.scope).node(key.node).effect == Effect::AtMostOnce
+            && !self.history.looping.contains(&key)
             && matches!(
                 self.step(key).state,
                 StepState::Running | StepState::OutcomeUnknown

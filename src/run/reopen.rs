@@ -54,9 +54,11 @@ impl Run {
                 return;
             }
         }
-        let failed = scope.failing.take().is_some();
+        // An item that had not come to its end has not been counted.
+        let counted = scope.failing.take().is_some() && scope.closed;
         scope.closed = false;
-        if failed && let Some(turns) = place.and_then(|place| self.history.loops.get_mut(&place.of))
+        if counted
+            && let Some(turns) = place.and_then(|place| self.history.loops.get_mut(&place.of))
         {
             turns.failed -= 1;
         }

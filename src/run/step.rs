@@ -30,6 +30,11 @@ pub struct Step {
     pub condemned: Option<String>,
     /// Where its output was taken from, if it did not run.
     pub reused: Option<Reused>,
+    /// How many attempts there were before its run was tried again: its retry policy begins anew after them.
+    pub(super) tried_before: u32,
+    /// How many attempts there were before somebody decided that it is tried again: the time for all of its attempts
+    /// begins anew after them.
+    pub(super) timed_after: u32,
     /// Edges into it of which nothing is known yet.
     pub(super) undecided: u32,
     /// Edges into it that delivered.
@@ -127,6 +132,8 @@ impl Step {
             child: None,
             condemned: None,
             reused: None,
+            tried_before: 0,
+            timed_after: 0,
             undecided: u32::try_from(incoming).unwrap_or(u32::MAX),
             delivered: 0,
         }
@@ -142,6 +149,15 @@ impl Step {
     #[must_use]
     pub fn started_at(&self) -> Option<DateTime<Utc>> {
         self.attempts.first().map(|attempt| attempt.started_at)
+    }
+
+    /// When the first of those attempts began that its retry policy bounds together: of all, or of those since somebody
+    /// decided that it is tried again.
+    #[must_use]
+    pub fn tried_since(&self) -> Option<DateTime<Utc>> {
+        let mut attempts = self.attempts.iter();
+        let first = attempts.find(|attempt| attempt.number > self.timed_after);
+        first.map(|attempt| attempt.started_at)
     }
 
     /// When the step came to its end.
@@ -166,11 +182,13 @@ impl Step {
         self.gave_output() || self.handling == Some(Handling::ErrorPort)
     }
 
-    /// How many attempts have failed by themselves, and not by the end of their process.
+    /// How many attempts have failed by themselves, and not by the end of their process, since the run was last tried
+    /// again.
     #[must_use]
     pub fn failures(&self) -> u32 {
         let failed = self.attempts.iter().filter(|attempt| {
             attempt.state == StepState::Failed
+                && attempt.number > self.tried_before
                 && attempt
                     .error
                     .as_ref()
@@ -184,6 +202,14 @@ impl Step {
     /// An earlier one that is still open was lost with its process.
     pub(super) fn begin(&mut self, number: u32, at: DateTime<Utc>) {
         if self.attempt() == number {
+            // What it waited for is over, and must not be taken for what it waits for.
+            self.wait = None;
+            if let Some(open) = self.attempts.last_mut()
+                && open.ended_at.is_none()
+            {
+                open.state = StepState::Running;
+                self.state = StepState::Running;
+            }
             return;
         }
         if let Some(lost) = self.attempts.last_mut()
@@ -248,6 +274,8 @@ impl Step {
         self.handling = None;
         self.in_doubt = false;
         self.child = None;
+        self.tried_before = self.attempt();
+        self.timed_after = self.attempt();
     }
 }
 

@@ -255,6 +255,10 @@ impl Run {
         let Some(turns) = self.history.loops.get(&key) else {
             return;
         };
+        if !self.history.looping.contains(&key) {
+            // It was cut off itself; its items may still come to their ends.
+            return;
+        }
         let all_closed = turns
             .open
             .values()
@@ -274,7 +278,7 @@ impl Run {
         }
     }
 
-    /// Forgets an item's scope, and the loops inside it.
+    /// Forgets an item's scope, and the loops inside it with what was kept of their items.
     fn forget_scope(&mut self, id: ScopeId) {
         self.history.failing_scopes.remove(&id);
         if self.keeps_all {
@@ -288,7 +292,12 @@ impl Run {
             .map(|(key, _)| *key)
             .collect();
         for key in inside {
-            self.history.loops.remove(&key);
+            self.history.failing_loops.remove(&key);
+            let turns = self.history.loops.remove(&key);
+            let open = turns.map(|turns| turns.open).unwrap_or_default();
+            for id in open.into_values() {
+                self.forget_scope(id);
+            }
         }
     }
 

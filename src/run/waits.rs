@@ -50,15 +50,12 @@ impl Run {
         sequence: i64,
         event: &SignalReceived,
     ) -> Result<(), String> {
-        match &event.path {
-            Some(path) => {
-                let key = self.open_step(path)?;
-                self.wake(key, Woken::Signal(sequence, event.payload.clone()));
-            }
-            None => {
-                let kept = self.history.signals.entry(event.name.clone()).or_default();
-                kept.push_back((sequence, event.payload.clone()));
-            }
+        if let Some(path) = &event.path {
+            let key = self.open_step(path)?;
+            self.wake(key, Woken::Signal(sequence, event.payload.clone()));
+        } else {
+            let kept = self.history.signals.entry(event.name.clone()).or_default();
+            kept.push_back((sequence, event.payload.clone()));
         }
         Ok(())
     }

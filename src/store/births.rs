@@ -16,6 +16,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::changes::CHANGED_NOW;
+use super::flush::approvals::Approvals;
 use super::flush::{EventColumns, Owner, Projection, format_of};
 use super::lane::Lane;
 use super::{Error, Result};
@@ -139,6 +140,7 @@ struct Statement<'a> {
     started_at: Vec<Option<DateTime<Utc>>>,
     ended_at: Vec<Option<DateTime<Utc>>>,
     events: EventColumns<'a>,
+    approvals: Option<Approvals<'a>>,
 }
 
 impl<'a> Statement<'a> {
@@ -192,13 +194,16 @@ impl<'a> Statement<'a> {
                 .events
                 .push(birth.key.run_id, FIRST_EPOCH, birth.events);
         }
+        let events = births.iter().map(|birth| (birth.key.run_id, birth.events));
+        columns.approvals = Approvals::changed_by(events);
         columns
     }
 }
 
 impl QueryId for Statement<'_> {
-    type QueryId = Statement<'static>;
-    const HAS_STATIC_QUERY_ID: bool = true;
+    // There are two texts.
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
 }
 
 impl Query for Statement<'_> {
@@ -286,10 +291,18 @@ impl QueryFragment<Pg> for Statement<'_> {
         out.push_sql(CHANGED_NOW);
         out.push_sql(
             " FROM batch WHERE request_id IS NULL OR run_id IN (SELECT run_id FROM taken) ORDER BY run_id \
-             RETURNING namespace, run_id), written AS (",
+             RETURNING namespace, run_id",
         );
+        if self.approvals.is_some() {
+            out.push_sql(", flow_key");
+        }
+        out.push_sql("), written AS (");
         self.events.insert("born", &mut out)?;
-        out.push_sql(") SELECT run_id FROM born");
+        out.push_sql(")");
+        if let Some(approvals) = &self.approvals {
+            approvals.change("born", &mut out)?;
+        }
+        out.push_sql(" SELECT run_id FROM born");
         Ok(())
     }
 }

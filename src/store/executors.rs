@@ -133,7 +133,7 @@ struct TickRow {
 /// Claims runs that are due or whose executor is gone, epoch + 1 each, and reads the letters of the executor's runs.
 /// What is due goes by priority, then by time: of each priority the index is asked apart, so that no number of runs that
 /// wait for later is read. A run that nobody owns and that somebody asks something of, such as to be cancelled, is
-/// claimed however full the executor is.
+/// claimed however full the executor is; of those that have yet to start only what keeps them from it.
 ///
 /// Runs that somebody else has locked are left out. The claims are committed when this returns; what a run has written
 /// is read by later statements only, for this one's snapshot is older than its locks.
@@ -152,7 +152,8 @@ pub async fn tick(conn: &mut AsyncPgConnection, request: TickRequest) -> Result<
          AND event_format <= $4 LIMIT $2 FOR UPDATE SKIP LOCKED), \
          asked AS (SELECT r.namespace, r.run_id FROM run_inbox i \
          JOIN workflow_runs r ON r.namespace = i.namespace AND r.run_id = i.run_id \
-         WHERE i.kind <> 'ADMITTED' AND r.wake_at <= now() AND r.event_format <= $4 LIMIT 100 FOR UPDATE OF r SKIP LOCKED), \
+         WHERE i.kind <> 'ADMITTED' AND r.wake_at <= now() AND r.event_format <= $4 \
+         AND (r.state <> 'QUEUED' OR i.kind IN ('CANCEL', 'PAUSE')) LIMIT 100 FOR UPDATE OF r SKIP LOCKED), \
          roomy AS (SELECT namespace, run_id FROM orphaned UNION ALL SELECT namespace, run_id FROM due LIMIT $2), \
          picked AS (SELECT namespace, run_id FROM asked UNION SELECT namespace, run_id FROM roomy), \
          claimed AS (UPDATE workflow_runs r SET executor_id = $1, epoch = r.epoch + 1, wake_at = NULL FROM picked p \

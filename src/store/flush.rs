@@ -2,7 +2,9 @@
 //!
 //! One statement, one round trip, one transaction. A run whose fence does not hold moves nothing and appends nothing;
 //! its neighbours are written. The values travel as arrays, so that the text, and with it the prepared statement, is
-//! the same for every batch.
+//! the same for every batch; only a batch that changes what somebody is asked to approve has a longer one.
+
+pub(super) mod approvals;
 
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
@@ -13,6 +15,7 @@ use diesel::sql_types::{
 };
 use uuid::Uuid;
 
+use self::approvals::Approvals;
 use super::changes::CHANGED_NOW;
 use super::lane::Lane;
 use super::{Error, Result};
@@ -190,6 +193,7 @@ struct Statement<'a> {
     answered_id: Vec<i64>,
     events: EventColumns<'a>,
     format: Vec<i16>,
+    approvals: Option<Approvals<'a>>,
 }
 
 impl<'a> Statement<'a> {
@@ -228,13 +232,16 @@ impl<'a> Statement<'a> {
             columns.answered_id.extend(one.answered);
             columns.events.push(one.key.run_id, one.epoch, one.events);
         }
+        columns.approvals =
+            Approvals::changed_by(moves.iter().map(|one| (one.key.run_id, one.events)));
         columns
     }
 }
 
 impl QueryId for Statement<'_> {
-    type QueryId = Statement<'static>;
-    const HAS_STATIC_QUERY_ID: bool = true;
+    // There are two texts.
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
 }
 
 impl QueryFragment<Pg> for Statement<'_> {
@@ -282,7 +289,11 @@ impl QueryFragment<Pg> for Statement<'_> {
              AND r.ended_at IS NULL AND (b.folded IS NULL OR r.inbox_count = b.folded) AND r.executor_id = ",
         );
         out.push_bind_param::<SqlUuid, _>(&self.executor)?;
-        out.push_sql(" RETURNING r.namespace, r.run_id), written AS (");
+        out.push_sql(" RETURNING r.namespace, r.run_id");
+        if self.approvals.is_some() {
+            out.push_sql(", r.flow_key");
+        }
+        out.push_sql("), written AS (");
         self.events.insert("moved", &mut out)?;
         out.push_sql("), answered AS (DELETE FROM run_inbox i USING unnest(");
         out.push_bind_param::<Array<SqlUuid>, _>(&self.answered_run)?;
@@ -290,9 +301,12 @@ impl QueryFragment<Pg> for Statement<'_> {
         out.push_bind_param::<Array<BigInt>, _>(&self.answered_id)?;
         out.push_sql(
             ") AS a(run_id, inbox_id) JOIN moved m ON m.run_id = a.run_id \
-             WHERE i.namespace = m.namespace AND i.run_id = a.run_id AND i.inbox_id = a.inbox_id) \
-             SELECT run_id FROM moved",
+             WHERE i.namespace = m.namespace AND i.run_id = a.run_id AND i.inbox_id = a.inbox_id)",
         );
+        if let Some(approvals) = &self.approvals {
+            approvals.change("moved", &mut out)?;
+        }
+        out.push_sql(" SELECT run_id FROM moved");
         Ok(())
     }
 }

@@ -2,15 +2,16 @@
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text, Uuid as SqlUuid};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::runs::parse_state;
-use super::{Error, Result};
+use super::schema::run_inbox;
+use super::{Error, Result, events};
 use crate::ids::{ExecutorId, RunId, RunKey, StepPath};
-use crate::run::event::Failure;
+use crate::run::event::{Failure, Recorded};
 use crate::run::state::{Decision, Resolution, RunState};
 
 /// Something that is asked of a run, or told to it.
@@ -62,6 +63,8 @@ pub struct Decided {
     pub path: StepPath,
     /// Its attempt.
     pub attempt: u32,
+    /// The event that asked: an item of a loop that is begun again asks anew, at the same path and attempt.
+    pub asked_at: i64,
     /// Yes or no.
     pub decision: Decision,
     /// What was filled into the form; an object, small enough to lie beside an event.
@@ -164,7 +167,7 @@ pub async fn post(
     let data = request.encode()?;
     let row: Option<PostedRow> = diesel::sql_query(
         "WITH open AS (UPDATE workflow_runs SET inbox_count = inbox_count + 1, \
-         wake_at = CASE WHEN executor_id IS NULL THEN now() END \
+         wake_at = CASE WHEN executor_id IS NULL THEN least(wake_at, now()) END \
          WHERE namespace = $1 AND run_id = $2 AND ended_at IS NULL RETURNING state, executor_id), \
          posted AS (INSERT INTO run_inbox (namespace, run_id, kind, data) SELECT $1, $2, $3, $4::json FROM open RETURNING inbox_id) \
          SELECT state, inbox_id, executor_id FROM open, posted \
@@ -225,4 +228,91 @@ pub async fn read(conn: &mut AsyncPgConnection, key: &RunKey) -> Result<(i64, Ve
         }
     }
     Ok((count, letters))
+}
+
+/// A run whose row is locked: until the transaction ends nobody else changes it or writes its history.
+#[derive(Clone, Copy, Debug)]
+pub struct Locked {
+    /// Where it stands.
+    pub state: RunState,
+    /// Sequence of its last event.
+    pub last_sequence: i64,
+}
+
+#[derive(QueryableByName)]
+struct LockedRow {
+    #[diesel(sql_type = Text)]
+    state: String,
+    #[diesel(sql_type = BigInt)]
+    last_sequence: i64,
+}
+
+/// Locks a run's row until the transaction ends; `None` if there is no such run. Waits for a flush that holds it.
+///
+/// # Errors
+///
+/// As every query.
+pub async fn lock(conn: &mut AsyncPgConnection, key: &RunKey) -> Result<Option<Locked>> {
+    let row: Option<LockedRow> = diesel::sql_query(
+        "SELECT state, last_sequence FROM workflow_runs WHERE namespace = $1 AND run_id = $2 FOR NO KEY UPDATE",
+    )
+    .bind::<Text, _>(key.namespace.as_str())
+    .bind::<SqlUuid, _>(key.run_id.uuid())
+    .get_result(conn)
+    .await
+    .optional()?;
+    row.map(|row| {
+        Ok(Locked {
+            state: parse_state(&row.state)?,
+            last_sequence: row.last_sequence,
+        })
+    })
+    .transpose()
+}
+
+/// Posts a letter if `fits` says so of what has happened after the event `since`, and of the letters that wait; gives
+/// `None` if it does not, if the run has ended or if there is none.
+///
+/// Nothing else happens to the run while `fits` is asked: of two callers, the second one sees the letter of the first.
+///
+/// # Errors
+///
+/// As every query; [`Error::Corrupt`] for an event that this binary cannot read. Nothing was posted.
+pub async fn post_if(
+    conn: &mut AsyncPgConnection,
+    key: &RunKey,
+    request: &Request,
+    since: i64,
+    fits: impl FnOnce(&[Recorded], &[Letter]) -> bool + Send,
+) -> Result<Option<i64>> {
+    conn.transaction(async |conn| {
+        let Some(run) = lock(conn, key).await? else {
+            return Ok(None);
+        };
+        let news = run.last_sequence - since;
+        let news = events::page(conn, key, since, news, events::Payloads::Left).await?;
+        let (_, letters) = read(conn, key).await?;
+        if !fits(&news, &letters) {
+            return Ok(None);
+        }
+        Ok(post(conn, key, request)
+            .await?
+            .and_then(|posted| posted.letter))
+    })
+    .await
+}
+
+/// Whether the run has yet to take this letter in.
+///
+/// # Errors
+///
+/// As every query.
+pub async fn is_waiting(conn: &mut AsyncPgConnection, key: &RunKey, letter: i64) -> Result<bool> {
+    let waiting = run_inbox::table
+        .filter(run_inbox::namespace.eq(key.namespace.as_str()))
+        .filter(run_inbox::run_id.eq(key.run_id.uuid()))
+        .filter(run_inbox::inbox_id.eq(letter));
+    Ok(diesel::select(diesel::dsl::exists(waiting))
+        .get_result(conn)
+        .await?)
 }

@@ -1,6 +1,7 @@
 //! Payloads too large to lie beside their event, in chunks.
 
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Integer, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::Result;
@@ -100,4 +101,73 @@ pub async fn read(conn: &mut AsyncPgConnection, key: &RunKey, at: &ChunkKey) -> 
         number += 1;
     }
     Ok(bytes)
+}
+
+/// Copies a payload to another place, of the same run or of another one, and gives its size there in bytes: less than
+/// the payload's own if that is not there as a whole.
+///
+/// The bytes stay within the database. A repeated call changes nothing.
+///
+/// # Errors
+///
+/// As every query.
+pub async fn copy(
+    conn: &mut AsyncPgConnection,
+    (from, at): (&RunKey, &ChunkKey),
+    (to, place): (&RunKey, &ChunkKey),
+) -> Result<u64> {
+    let attempt = |key: &ChunkKey| i32::try_from(key.attempt).unwrap_or(i32::MAX);
+    let chunks = dsl::payload_chunks
+        .filter(
+            dsl::namespace
+                .eq(from.namespace.as_str())
+                .and(dsl::run_id.eq(from.run_id.uuid())),
+        )
+        .filter(
+            dsl::step_path
+                .eq(&at.path)
+                .and(dsl::attempt.eq(attempt(at))),
+        )
+        .filter(dsl::epoch.eq(at.epoch))
+        .select((
+            to.namespace.as_str().into_sql::<Text>(),
+            to.run_id.uuid().into_sql::<SqlUuid>(),
+            place.path.as_str().into_sql::<Text>(),
+            attempt(place).into_sql::<Integer>(),
+            place.epoch.into_sql::<BigInt>(),
+            dsl::chunk,
+            dsl::data,
+        ));
+    diesel::insert_into(dsl::payload_chunks)
+        .values(chunks)
+        .into_columns((
+            dsl::namespace,
+            dsl::run_id,
+            dsl::step_path,
+            dsl::attempt,
+            dsl::epoch,
+            dsl::chunk,
+            dsl::data,
+        ))
+        .on_conflict_do_nothing()
+        .execute(conn)
+        .await?;
+    let bytes: Option<i64> = dsl::payload_chunks
+        .filter(
+            dsl::namespace
+                .eq(to.namespace.as_str())
+                .and(dsl::run_id.eq(to.run_id.uuid())),
+        )
+        .filter(
+            dsl::step_path
+                .eq(&place.path)
+                .and(dsl::attempt.eq(attempt(place))),
+        )
+        .filter(dsl::epoch.eq(place.epoch))
+        .select(diesel::dsl::sql::<Nullable<BigInt>>("sum(length(data))"))
+        .first(conn)
+        .await?;
+    Ok(bytes
+        .and_then(|bytes| u64::try_from(bytes).ok())
+        .unwrap_or(0))
 }

@@ -28,8 +28,8 @@ const ALL: [&str; 12] = [
     "wait_signal",
 ];
 
-/// Applets whose examples wait for something, or need another flow; `for_each` is run with its own tests.
-const NOT_RUN: [&str; 5] = ["approval", "delay", "for_each", "subflow", "wait_signal"];
+/// Applets whose examples wait for something, or need another flow.
+const NOT_RUN: [&str; 4] = ["approval", "delay", "subflow", "wait_signal"];
 
 async fn list(server: &Calls, page_size: i32, page_token: &str) -> (Vec<Applet>, String) {
     let request = ListAppletsRequest {

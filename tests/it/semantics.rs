@@ -2,6 +2,7 @@
 
 mod dataflow;
 mod limits;
+mod waits;
 
 use serde_json::Value;
 use synapps::proto::{Run, Step, StepState};

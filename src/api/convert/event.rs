@@ -93,6 +93,29 @@ fn convert(recorded: &Recorded, setting: Setting<'_>, inline: bool) -> RunEvent 
         Event::RunCancelled(event) => run_event::Event::RunCancelled(RunCancelledEvent {
             reason: event.reason.clone(),
         }),
+        event => step_message(recorded, event, setting, &payload),
+    };
+    let (step_path, attempt) = match recorded.event.step() {
+        Some((path, attempt)) => (path.to_string(), number(attempt)),
+        None => (String::new(), 0),
+    };
+    RunEvent {
+        sequence: recorded.sequence,
+        time: Some(timestamp(recorded.at)),
+        node_id: node_of(&step_path).to_owned(),
+        step_path,
+        attempt,
+        event: Some(event),
+    }
+}
+
+fn step_message(
+    recorded: &Recorded,
+    event: &Event,
+    setting: Setting<'_>,
+    payload: &dyn Fn(&PayloadInfo) -> Payload,
+) -> run_event::Event {
+    match event {
         Event::StepStarted(event) => {
             run_event::Event::StepStarted(started(&event.path, setting.graph))
         }
@@ -149,7 +172,7 @@ fn convert(recorded: &Recorded, setting: Setting<'_>, inline: bool) -> RunEvent 
             handling: handling(event.handling).into(),
             start_time: Some(timestamp(event.started_at)),
             duration: Some(duration_between(event.started_at, recorded.at)),
-            output: event.output.as_ref().map(payload),
+            output: event.output.as_ref().map(&payload),
         }),
         Event::StepSkipped(_) => run_event::Event::StepSkipped(StepSkippedEvent {}),
         Event::StepCancelled(event) => run_event::Event::StepCancelled(StepCancelledEvent {
@@ -161,18 +184,18 @@ fn convert(recorded: &Recorded, setting: Setting<'_>, inline: bool) -> RunEvent 
                 start_time: Some(timestamp(event.started_at)),
             })
         }
-    };
-    let (step_path, attempt) = match recorded.event.step() {
-        Some((path, attempt)) => (path.to_string(), number(attempt)),
-        None => (String::new(), 0),
-    };
-    RunEvent {
-        sequence: recorded.sequence,
-        time: Some(timestamp(recorded.at)),
-        node_id: node_of(&step_path).to_owned(),
-        step_path,
-        attempt,
-        event: Some(event),
+        Event::RunQueued(_)
+        | Event::RunStarted(_)
+        | Event::RunWaiting(_)
+        | Event::RunPaused(_)
+        | Event::RunResumed(_)
+        | Event::RunAdmitted(_)
+        | Event::RunReopened(_)
+        | Event::RunCancelling(_)
+        | Event::RunSucceeded(_)
+        | Event::RunFailed(_)
+        | Event::RunCancelled(_)
+        | Event::SignalReceived(_) => unreachable!("events of the run are converted above"),
     }
 }
 

@@ -213,12 +213,12 @@ fn steps_inside<'a>(run: &'a Run, path: &str) -> Box<dyn Iterator<Item = (u64, S
 const ROWS: i64 = 50;
 
 /// One row more than is shown tells whether there are more.
-fn rows_wanted(size: usize) -> i64 {
+pub(super) fn rows_wanted(size: usize) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX).saturating_add(1)
 }
 
 /// The messages of a page: at most `size`, below the bound of an answer, at least one; and whether there are more.
-fn cut<M: Message>(messages: impl Iterator<Item = M>, size: usize) -> (Vec<M>, bool) {
+pub(super) fn cut<M: Message>(messages: impl Iterator<Item = M>, size: usize) -> (Vec<M>, bool) {
     const FRAME: usize = 16;
     let mut page = Vec::new();
     let mut bytes = 0;

@@ -9,17 +9,11 @@ use crate::api::checks::Checks;
 use crate::api::convert::value;
 use crate::api::status::Result;
 use crate::engine::Start;
-use crate::flow::{Violation, validate};
+use crate::flow::validate;
 use crate::ids::{FlowId, Namespace};
 use crate::proto::{ExecuteRunRequest, StartRunRequest};
 use crate::store::births::{PRIORITIES, Request};
-use crate::value::{canonical, check_all, normalise};
-
-/// The most characters of a request id.
-const REQUEST_ID_LENGTH: usize = 200;
-
-/// How many problems of one input are told.
-const MOST_VIOLATIONS: usize = 100;
+use crate::value::{canonical, normalise};
 
 impl Api {
     /// What the engine is to start, or all that is wrong with the request, beside what was found before.
@@ -44,15 +38,7 @@ impl Api {
             let description = format!("is {}, it has to be {least} to {most}", request.priority);
             checks.add("priority", "OUT_OF_BOUNDS", description);
         }
-        let printable = request
-            .request_id
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() || byte == b' ');
-        if !printable || request.request_id.len() > REQUEST_ID_LENGTH {
-            let description =
-                format!("is not at most {REQUEST_ID_LENGTH} printable ASCII characters");
-            checks.add("request_id", "INVALID_ID", description);
-        }
+        checks.request_id(&request.request_id);
         let labels: BTreeMap<String, String> = request.labels;
         checks.extend(validate::run_labels(&labels));
         let input = checks.take(
@@ -62,7 +48,7 @@ impl Api {
                 .transpose(),
         );
         if let Some(input) = &input {
-            checks.extend(self.problems(input));
+            checks.payload("input", input, self.settings.max_input_bytes);
         }
         checks.finish()?;
         let request_id = Some(request.request_id)
@@ -88,27 +74,6 @@ impl Api {
             labels,
             priority: request.priority,
         })
-    }
-
-    fn problems(&self, input: &Value) -> Vec<Violation> {
-        let problems = check_all(input, self.settings.max_input_bytes, MOST_VIOLATIONS);
-        problems
-            .into_iter()
-            .map(|problem| Violation {
-                field: inside("input", problem.path()),
-                reason: problem.reason(),
-                description: problem.to_string(),
-            })
-            .collect()
-    }
-}
-
-/// The path of a field and one inside it.
-fn inside(field: &str, path: &str) -> String {
-    if path.is_empty() || path.starts_with('[') {
-        format!("{field}{path}")
-    } else {
-        format!("{field}.{path}")
     }
 }
 

@@ -140,7 +140,7 @@ fn common_reason(violations: &[Violation]) -> Option<&'static str> {
     let (first, rest) = violations.split_first()?;
     let own = matches!(
         first.reason,
-        "INVALID_PAGE_TOKEN" | "NOT_YET_SUPPORTED" | "INVALID_INPUT"
+        "INVALID_PAGE_TOKEN" | "NOT_YET_SUPPORTED" | "INVALID_INPUT" | "INVALID_VALUES"
     );
     (own && rest.iter().all(|other| other.reason == first.reason)).then_some(first.reason)
 }

@@ -143,6 +143,10 @@ mod tests {
             created_at: Utc::now(),
             started_at: None,
             ended_at: None,
+            parent: None,
+            forked_from: None,
+            concurrency_key: None,
+            admitted: true,
         }
     }
 

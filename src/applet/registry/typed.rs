@@ -149,13 +149,14 @@ impl<A: Applet> Erased for Typed<A> {
         let references = if reads.all_nodes {
             References::All
         } else {
-            References::Nodes(reads.nodes.into_iter().collect())
+            References::Nodes(reads.nodes.iter().cloned().collect())
         };
         Ok(Arc::new(Ready {
             effect: A::effect(&config),
             default_timeout: self.description.default_timeout,
             body: A::body(&config),
             references,
+            reads,
             tree: Arc::new(tree),
             typed: self,
         }))
@@ -167,6 +168,7 @@ struct Ready<A> {
     typed: Arc<Typed<A>>,
     tree: Arc<Tree>,
     references: References,
+    reads: Reads,
     effect: Effect,
     default_timeout: Duration,
     body: Option<Body>,
@@ -241,6 +243,10 @@ impl<A: Applet> Prepared for Ready<A> {
 
     fn references(&self) -> &References {
         &self.references
+    }
+
+    fn reads(&self) -> &Reads {
+        &self.reads
     }
 
     fn default_timeout(&self) -> Duration {

@@ -111,20 +111,20 @@ pub(super) async fn result(
                 .with_detail("error", described));
         }
     }
-    let last = persist(|| async {
+    let ending = persist(|| async {
         let mut conn = parts.store.conn().await?;
         let found = events::find(&mut conn, &key, row.last_sequence).await?;
         found.ok_or_else(|| store::Error::Corrupt(format!("run {key} has no last event")))
     })
     .await?;
-    let Event::RunSucceeded(event) = &last.event else {
+    let Event::RunSucceeded(event) = &ending.event else {
         return Err(lost(format!("child run {run_id} has no output")));
     };
-    let source = match &last.payload {
+    let source = match &ending.payload {
         Some(text) => Source::Ready(Arc::new(
             serde_json::from_str(text).map_err(|error| lost(error.to_string()))?,
         )),
-        None => Source::Stored(last.sequence, event.output.clone()),
+        None => Source::Stored(ending.sequence, event.output.clone()),
     };
     let value = load(parts, &key, &source).await?;
     let output = place(parts, assignment, value, "").await?;

@@ -109,15 +109,15 @@ async fn wakening(
     assignment: &Assignment,
     woken: Woken,
 ) -> Result<applet::Woken, applet::Error> {
-    let payload =
-        async |sequence, info| load(parts, &assignment.key, &Source::Stored(sequence, info)).await;
+    let payload = async || match &assignment.wakening {
+        Some(source) => load(parts, &assignment.key, source).await,
+        None => Ok(Arc::default()),
+    };
     Ok(match woken {
         // The end of a child is no applet's business.
         Woken::Time | Woken::Child { .. } => applet::Woken::Time,
-        Woken::Signal(sequence, info) => applet::Woken::Signal(payload(sequence, info).await?),
-        Woken::Approval(decision, sequence, info) => {
-            applet::Woken::Approval(decision, payload(sequence, info).await?)
-        }
+        Woken::Signal(..) => applet::Woken::Signal(payload().await?),
+        Woken::Approval(decision, ..) => applet::Woken::Approval(decision, payload().await?),
     })
 }
 

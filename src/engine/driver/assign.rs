@@ -14,7 +14,7 @@ use crate::engine::pool::Slot;
 use crate::flow::graph::NodeIndex;
 use crate::ids::NodeId;
 use crate::run::scope::{ScopeId, StepKey};
-use crate::run::step::Output;
+use crate::run::step::{Output, Woken};
 use crate::run::turns::ItemOutcome;
 
 impl Driver {
@@ -53,6 +53,13 @@ impl Driver {
             Some(attempt) if attempt.number == number => attempt.started_at,
             _ => self.now(),
         };
+        let wakening = match &task {
+            Task::Run(Some(Woken::Signal(sequence, info) | Woken::Approval(_, sequence, info))) => {
+                // It may have come a moment ago, and not be durable yet.
+                Some(self.source(*sequence, info.clone()))
+            }
+            _ => None,
+        };
         Assignment {
             key: self.key.clone(),
             epoch: self.epoch,
@@ -64,6 +71,7 @@ impl Driver {
             number,
             started_at,
             task,
+            wakening,
             timeout: self.timeout(key),
             input: self.run_input(),
             item: self.item_of(key.scope),
@@ -88,7 +96,7 @@ impl Driver {
             .retry
             .as_ref()
             .and_then(|retry| retry.total_timeout);
-        let begun = self.run.step(key).started_at();
+        let begun = self.run.step(key).tried_since();
         match (total, begun) {
             (Some(total), Some(begun)) => {
                 let spent = (self.now() - begun).to_std().unwrap_or_default();
@@ -103,12 +111,11 @@ impl Driver {
     /// The item of the innermost loop that a scope is in.
     fn item_of(&self, scope: ScopeId) -> Option<(Source, u32)> {
         let place = self.run.scope(scope).place()?;
-        let source = match self.items.get(&place.of) {
-            Some(items) => Source::Ready(Arc::clone(items)),
-            None => {
-                let (sequence, info) = &self.run.turns(place.of)?.items;
-                self.source(*sequence, info.clone())
-            }
+        let source = if let Some(items) = self.items.get(&place.of) {
+            Source::Ready(Arc::clone(items))
+        } else {
+            let (sequence, info) = &self.run.turns(place.of)?.items;
+            self.source(*sequence, info.clone())
         };
         Some((source, place.item))
     }

@@ -139,6 +139,7 @@ impl Driver {
             input: None,
             attempts: JoinSet::new(),
             flying: HashMap::new(),
+            ancestry: super::reuse::Ancestry::default(),
             held: Vec::new(),
             gated: Vec::new(),
             slot_request: None,

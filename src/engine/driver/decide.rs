@@ -15,7 +15,7 @@ use crate::run::event::{
     StepOutcomeUnknown, StepSkipped, StepStarted,
 };
 use crate::run::scope::StepKey;
-use crate::run::state::WaitReason;
+use crate::run::state::{RunState, WaitReason};
 use crate::run::step::{INTERRUPTED, Woken};
 
 impl Driver {
@@ -27,6 +27,11 @@ impl Driver {
             let commands = self.run.next(now);
             let mut changed = false;
             for command in commands {
+                if !self.run.still_wants(&command) {
+                    // What came of those before it has failed its item or the run.
+                    changed = true;
+                    continue;
+                }
                 changed |= self.execute(command, now);
                 if self.before_end.is_some() {
                     // What else there is to do may look different once that event stands.
@@ -92,24 +97,25 @@ impl Driver {
     }
 
     fn start(&mut self, now: DateTime<Utc>) {
-        let deadline = now + self.time_to_run();
+        let longest = self.parts.settings.max_run_time;
+        let deadline = now + self.plan.time_to_run(longest);
         let parents = self.run.parent().map(|parent| parent.deadline);
         let deadline = parents.map_or(deadline, |parents| deadline.min(parents));
         self.record(RunStarted { deadline }, None);
     }
 
-    /// How long the run may take from its start.
-    fn time_to_run(&self) -> TimeDelta {
-        let longest = self.parts.settings.max_run_time;
-        let bound = self.plan.policy().run_timeout;
-        let bound = bound.map_or(longest, |timeout| timeout.min(longest));
-        TimeDelta::from_std(bound).unwrap_or(TimeDelta::days(30))
-    }
-
     /// Leaves memory, unless it is not worth it; says whether the run has changed.
     fn rest(&mut self, reason: WaitReason, until: DateTime<Utc>, now: DateTime<Utc>) -> bool {
         let short = TimeDelta::from_std(SHORT_WAIT).unwrap_or_default();
-        if until - now <= short || self.draining {
+        if self.draining {
+            return false;
+        }
+        if until - now <= short {
+            if self.run.state() == RunState::Waiting && !self.pending.is_empty() {
+                // It was parked, and what a letter has brought must not park it again while it stays here.
+                self.record(RunResumed { reason }, None);
+                return true;
+            }
             return false;
         }
         if self.unborn.load(Ordering::Relaxed) > 0 {
@@ -156,6 +162,9 @@ impl Driver {
     fn attempt(&mut self, key: StepKey, number: u32, waited: bool) -> bool {
         if self.draining || self.flying.len() >= self.plan.parallel_steps() {
             return false;
+        }
+        if let Some(changed) = self.take_recorded(key, number, waited) {
+            return changed;
         }
         let woken = waited.then(|| self.run.woken(key).cloned().unwrap_or(Woken::Time));
         let is_child = matches!(woken, Some(Woken::Child { .. }));

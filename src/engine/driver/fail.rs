@@ -155,7 +155,7 @@ impl Driver {
         let step = self.run.step(key);
         let wait = policy.next_wait(step.failures() + 1, chance(), asked)?;
         let wait = TimeDelta::from_std(wait).ok()?;
-        let begun = step.started_at().unwrap_or(started_at);
+        let begun = step.tried_since().unwrap_or(started_at);
         let total = policy
             .total_timeout
             .and_then(|total| TimeDelta::from_std(total).ok());

@@ -56,6 +56,24 @@ impl Driver {
                 let sequence = self.record(event, output.beside());
                 self.outputs.insert(sequence, output.encoded);
             }
+            End::Took(took) => {
+                let event = StepSucceeded {
+                    path,
+                    attempt: number,
+                    started_at,
+                    port: took.port,
+                    output: took.info.clone(),
+                    details: took.details,
+                    reused: Some(took.reused.unwrap_or_else(|| self.given_here())),
+                };
+                let inline = took.encoded.as_ref().filter(|_| took.info.chunks.is_none());
+                let text = inline.map(|encoded| std::sync::Arc::clone(&encoded.text));
+                let sequence = self.record(event, text);
+                if let Some(encoded) = took.encoded {
+                    self.outputs.insert(sequence, encoded);
+                }
+            }
+            End::Gone => self.recorded_is_gone(key.node),
             End::Wait(wait) => self.step_waits(key, number, started_at, wait),
             End::Call {
                 flow_id,

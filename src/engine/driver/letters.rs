@@ -106,7 +106,9 @@ impl Driver {
             return;
         };
         let wait = self.run.step(key).wait.as_ref();
-        let asks = wait.is_some_and(|wait| matches!(wait.what, Awaited::Approval(_)));
+        let asks = wait.is_some_and(|wait| {
+            matches!(wait.what, Awaited::Approval(_)) && wait.since == decided.asked_at
+        });
         if !asks || self.run.woken(key).is_some() {
             return;
         }

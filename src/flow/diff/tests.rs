@@ -1,6 +1,10 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::*;
+use crate::flow::{Effect, OnConflict, OnError, Policy, RetryPolicy};
 
 fn all(base: &Definition, compare: &Definition) -> FlowDiff {
     definitions(base, compare, &mut Budget::new(usize::MAX, usize::MAX))
@@ -96,7 +100,7 @@ fn what_only_people_see_is_told_apart() {
 
     assert_eq!(
         paths(&found.nodes[0].differences),
-        ["$.position.x", "$.display_name"]
+        ["$.display_name", "$.position"]
     );
     assert!(!found.nodes[0].affects_runs);
     assert_eq!(found.edges.len(), 1);
@@ -187,8 +191,6 @@ fn a_large_change_is_cut_short_and_says_so() {
 
     assert_eq!(found.nodes.len(), 100);
     assert!(budget.is_truncated());
-    assert_eq!(seconds(Duration::from_nanos(7)), json!("0.000000007s"));
-    assert_eq!(seconds(Duration::from_mins(1)), json!("60s"));
 }
 
 fn any_definition() -> impl Strategy<Value = Definition> {

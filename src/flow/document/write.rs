@@ -25,7 +25,7 @@ pub fn write(draft: &Draft) -> Value {
         document.insert("input_schema".to_owned(), schema.clone());
     }
     if definition.policy != Policy::default() {
-        document.insert("policy".to_owned(), policy(&definition.policy));
+        document.insert("policy".to_owned(), write_policy(&definition.policy));
     }
     document.into()
 }
@@ -39,13 +39,15 @@ pub fn write_body(body: &Body) -> Value {
 }
 
 fn put_graph(document: &mut Map<String, Value>, nodes: &[Node], edges: &[Edge]) {
-    document.insert("nodes".to_owned(), nodes.iter().map(node).collect());
+    document.insert("nodes".to_owned(), nodes.iter().map(write_node).collect());
     if !edges.is_empty() {
         document.insert("edges".to_owned(), edges.iter().map(edge).collect());
     }
 }
 
-fn node(node: &Node) -> Value {
+/// Writes a node by itself.
+#[must_use]
+pub fn write_node(node: &Node) -> Value {
     let mut document = Map::new();
     put_text(&mut document, "id", node.id.as_str());
     put_text(&mut document, "type", &node.kind);
@@ -115,7 +117,9 @@ pub fn write_on_error(action: &OnError) -> Value {
     }
 }
 
-fn policy(policy: &Policy) -> Value {
+/// Writes a policy by itself.
+#[must_use]
+pub fn write_policy(policy: &Policy) -> Value {
     let mut document = Map::new();
     put_duration(&mut document, "run_timeout", policy.run_timeout);
     if let Some(runs) = policy.max_open_runs {

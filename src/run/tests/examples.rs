@@ -27,7 +27,7 @@ fn a_join_does_not_wait_for_the_branch_that_was_not_taken() {
     let mut story = Story::started(diamond);
 
     story.succeeds("fork", "true");
-    let (left, right) = (story.node("left"), story.node("right"));
+    let (left, right) = (story.step("left"), story.step("right"));
     assert_eq!(
         story.next(),
         [Command::Skip(right), story.first_attempt("left")]
@@ -37,7 +37,7 @@ fn a_join_does_not_wait_for_the_branch_that_was_not_taken() {
     story.is_skipped("right");
 
     assert_eq!(story.next(), [story.first_attempt("join")]);
-    assert_eq!(story.run.delivered(story.node("join")), [left]);
+    assert_eq!(story.run.delivered(story.step("join")), [left.node]);
 }
 
 #[test]
@@ -54,10 +54,10 @@ fn a_join_waits_for_the_slower_of_two_that_come() {
     story.succeeds("slow", "");
 
     assert_eq!(story.next(), [story.first_attempt("join")]);
-    let (slow, fast) = (story.node("slow"), story.node("fast"));
+    let (slow, fast) = (story.step("slow"), story.step("fast"));
     assert_eq!(
-        story.run.delivered(story.node("join")),
-        [slow, fast],
+        story.run.delivered(story.step("join")),
+        [slow.node, fast.node],
         "edge order"
     );
 }
@@ -72,7 +72,7 @@ fn a_skipped_step_kills_all_that_only_it_could_reach() {
 
     story.succeeds("fork", "false");
     for id in ["a", "b", "c"] {
-        assert_eq!(story.next(), [Command::Skip(story.node(id))]);
+        assert_eq!(story.next(), [Command::Skip(story.step(id))]);
         story.is_skipped(id);
     }
 
@@ -116,7 +116,7 @@ fn what_does_not_stop_after_a_failure_is_given_up_after_the_grace() {
     story.starts("bad");
     story.starts("deaf");
     story.fails("bad");
-    let deaf = story.node("deaf");
+    let deaf = story.step("deaf");
     assert_eq!(
         story.run.wakes_at(story.now),
         Some(story.now + TimeDelta::seconds(10))
@@ -142,7 +142,7 @@ fn a_waiting_run_that_is_cancelled_cuts_its_wait_off_and_ends() {
         }]
     );
     story.parks(WaitReason::Delay, until);
-    let attempt = &story.run.step(story.node("delay")).attempts[0];
+    let attempt = &story.run.step(story.step("delay")).attempts[0];
     assert_eq!(attempt.state, StepState::Waiting);
 
     story.is_cancelled();
@@ -150,7 +150,7 @@ fn a_waiting_run_that_is_cancelled_cuts_its_wait_off_and_ends() {
     assert_eq!(
         story.next(),
         [Command::Abandon(
-            story.node("delay"),
+            story.step("delay"),
             StopCause::RunCancelled
         )]
     );
@@ -169,9 +169,9 @@ fn a_wait_goes_on_with_the_attempt_that_asked_for_it() {
 
     story.after(TimeDelta::minutes(10));
 
-    let node = story.node("delay");
+    let node = story.step("delay");
     let goes_on = Command::Attempt {
-        node,
+        key: node,
         number: 1,
         waited: true,
     };
@@ -206,7 +206,7 @@ fn a_result_that_comes_after_the_cancel_does_not_save_the_run() {
 fn a_lost_step_that_may_happen_once_is_parked() {
     let mut story = Story::started(graph(&[("post", AtMostOnce)], &[]));
     story.starts("post");
-    let node = story.node("post");
+    let node = story.step("post");
 
     story.crash(story.journal.len());
     assert_eq!(story.next(), [Command::Park(node)]);
@@ -227,14 +227,14 @@ fn a_lost_step_that_may_happen_once_is_parked() {
 fn a_lost_step_that_may_be_repeated_is_attempted_again() {
     let mut story = Story::started(graph(&[("put", Idempotent)], &[]));
     story.starts("put");
-    let node = story.node("put");
+    let node = story.step("put");
 
     story.crash(story.journal.len());
 
     assert_eq!(
         story.next(),
         [Command::Attempt {
-            node,
+            key: node,
             number: 2,
             waited: false
         }]
@@ -258,7 +258,7 @@ fn a_run_whose_time_is_up_while_it_waits_fails_without_resuming() {
     story.after(TimeDelta::hours(1));
     assert_eq!(
         story.next(),
-        [Command::Abandon(story.node("delay"), StopCause::RunTimeout)]
+        [Command::Abandon(story.step("delay"), StopCause::RunTimeout)]
     );
     story.is_cut("delay", StopCause::RunTimeout);
 

@@ -10,20 +10,25 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::shapes::{any_shape, graph};
-use super::simulation::{Applets, Simulation, any_chance};
+use super::properties::any_world;
+use super::shapes::graph;
+use super::simulation::{Applets, Simulation};
 use crate::flow::Effect;
 use crate::run::event::{Event, Recorded};
+use crate::run::scope::StepKey;
 use crate::run::{Command, Run};
 
 proptest! {
     #[test]
-    fn a_fold_of_the_journal_equals_the_live_run_at_every_prefix(shape in any_shape(), chance in any_chance()) {
-        let ended = Simulation::ended(shape, chance, Applets::Obedient);
+    fn a_fold_of_the_journal_equals_the_live_run_at_every_prefix(world in any_world()) {
+        let mut ended = Simulation::new(world, Applets::Obedient);
+        ended.story.histories = Some(vec![ended.story.run.history().clone()]);
+        ended.drive(|_, _| (), |_| ());
+        let histories = ended.story.histories.take().unwrap();
 
         let mut folded = Run::new(Arc::clone(&ended.shape.graph));
-        prop_assert_eq!(ended.story.journal.len(), ended.story.histories.len());
-        for ((recorded, live), sequence) in ended.story.journal.iter().zip(&ended.story.histories).zip(1..) {
+        prop_assert_eq!(ended.story.journal.len(), histories.len());
+        for ((recorded, live), sequence) in ended.story.journal.iter().zip(&histories).zip(1..) {
             let event = Event::decode(recorded.event.kind(), &recorded.event.encode()).unwrap();
             prop_assert_eq!(recorded.sequence, sequence);
             prop_assert_eq!(&event, &recorded.event);
@@ -33,9 +38,9 @@ proptest! {
     }
 
     #[test]
-    fn an_event_out_of_its_place_is_refused(shape in any_shape(), chance in any_chance(), place in any::<prop::sample::Index>()) {
-        let ended = Simulation::ended(shape, chance, Applets::Obedient);
-        let mut torn = ended.story.journal;
+    fn an_event_out_of_its_place_is_refused(world in any_world(), place in any::<prop::sample::Index>()) {
+        let ended = Simulation::ended(world, Applets::Obedient);
+        let mut torn = ended.story.journal.clone();
 
         let lost = place.index(torn.len() - 1);
         torn.remove(lost);
@@ -111,7 +116,7 @@ fn said_of(run: &Run, at: DateTime<Utc>) -> Expected {
     let steps = run.steps().map(|(node, step)| {
         let attempts: Vec<&str> = step.attempts.iter().map(|it| it.state.as_str()).collect();
         let told = serde_json::json!([step.state.as_str(), attempts]);
-        (run.path(node).to_string(), told)
+        (run.path(StepKey::top(node)).to_string(), told)
     });
     Expected {
         state: run.state().to_string(),
@@ -122,14 +127,20 @@ fn said_of(run: &Run, at: DateTime<Utc>) -> Expected {
 }
 
 fn wanted(run: &Run, command: &Command) -> String {
+    let path = |key: &StepKey| run.path(*key);
     match command {
         Command::Start => "start".to_owned(),
         Command::Resume(_) => "resume".to_owned(),
-        Command::Skip(node) => format!("skip {}", run.path(*node)),
-        Command::Attempt { node, number, .. } => format!("attempt {number} of {}", run.path(*node)),
-        Command::Park(node) => format!("park {}", run.path(*node)),
+        Command::Skip(key) => format!("skip {}", path(key)),
+        Command::Attempt { key, number, .. } => format!("attempt {number} of {}", path(key)),
+        Command::Expire(key) => format!("expire {}", path(key)),
+        Command::Collect(key) => format!("collect {}", path(key)),
+        Command::FailLoop(key, error) => format!("fail {}, {}", path(key), error.failure.reason),
+        Command::Condemn(key) => format!("condemn {}", path(key)),
+        Command::Park(key) => format!("park {}", path(key)),
         Command::Stop(cause) => format!("stop, {cause}"),
-        Command::Abandon(node, cause) => format!("abandon {}, {cause}", run.path(*node)),
+        Command::StopStep(key) => format!("stop {}", path(key)),
+        Command::Abandon(key, cause) => format!("abandon {}, {cause}", path(key)),
         Command::Succeed => "succeed".to_owned(),
         Command::Fail(error) => format!("fail, {}", error.failure.reason),
         Command::Cancel => "cancel".to_owned(),

@@ -1,200 +1,80 @@
 //! What holds in every run, whatever happens.
 
+mod commands;
+mod ends;
+mod loops;
+mod outcomes;
+
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
-use super::reference::{Fate, deliverers, fates};
-use super::shapes::any_shape;
-use super::simulation::{Applets, Simulation, any_chance};
-use crate::flow::Effect;
-use crate::flow::graph::NodeIndex;
-use crate::run::event::Event;
-use crate::run::state::{RunState, StepState};
-use crate::run::{Command, Run};
+use super::script::{Script, any_script};
+use super::shapes::{Shape, any_shape};
+use super::simulation::{Chance, Simulation, any_chance};
+use crate::run::Run;
+use crate::run::event::{Event, Recorded};
+use crate::run::scope::StepKey;
+use crate::run::state::{Handling, RunState, StepState};
 
-proptest! {
-    #[test]
-    fn nodes_run_or_are_skipped_as_the_ports_say(shape in any_shape(), chance in any_chance()) {
-        let mut simulation = Simulation::new(shape, chance, Applets::Obedient);
+/// A graph, what the world does, and in which order.
+pub(super) fn any_world() -> impl Strategy<Value = (Shape, Script, Chance)> {
+    (any_shape(), any_script(), any_chance())
+}
 
-        simulation.drive(|_, _| (), |now| {
-            let run = &now.story.run;
-            let ending = is_ending(now);
-            for ((node, step), fate) in run.steps().zip(fates(run)) {
-                let is_begun = run.in_flight().contains(&node) || step.state != StepState::Pending;
-                match fate {
-                    Fate::Live if ending => assert_ne!(step.state, StepState::Skipped, "{now:?}"),
-                    Fate::Live => assert!(is_begun && step.state != StepState::Skipped || !now.has_room(), "{now:?}"),
-                    Fate::Dead if ending => assert!(matches!(step.state, StepState::Skipped | StepState::Pending), "{now:?}"),
-                    Fate::Dead => assert_eq!(step.state, StepState::Skipped, "{now:?}"),
-                    Fate::Open => assert!(!is_begun, "{now:?}"),
-                }
-            }
-        });
-    }
-
-    #[test]
-    fn commands_ask_only_for_what_can_be_done(shape in any_shape(), chance in any_chance()) {
-        let mut simulation = Simulation::new(shape, chance, Applets::Obedient);
-
-        simulation.drive(|now, commands| {
-            let run = &now.story.run;
-            let fates = fates(run);
-            assert!(!commands.is_empty() || !run.in_flight().is_empty(), "the run is stuck: {now:?}");
-            for command in commands {
-                match command {
-                    Command::Attempt { node, number, waited } => {
-                        let last = run.step(*node).attempt();
-                        assert_eq!(fates[node.at()], Fate::Live, "{now:?}");
-                        assert_eq!(run.delivered(*node), deliverers(run, &fates, *node), "{now:?}");
-                        assert_eq!(*number, if *waited { last } else { last + 1 }, "{now:?}");
-                        assert!(!run.in_flight().contains(node) && !is_ending(now), "{now:?}");
-                    }
-                    Command::Skip(node) => assert_eq!(fates[node.at()], Fate::Dead, "{now:?}"),
-                    Command::Park(node) => assert_eq!(run.graph().node(*node).effect, Effect::AtMostOnce),
-                    Command::Stop(_) => assert!(!run.in_flight().is_empty(), "{now:?}"),
-                    Command::Succeed => assert!(all_settled(run) && commands.len() == 1, "{now:?}"),
-                    Command::Wait { until, .. } => assert!(*until > now.story.now && commands.len() == 1, "{now:?}"),
-                    Command::Fail(_) | Command::Cancel => {
-                        assert!(run.in_flight().is_empty() && commands.len() == 1, "{now:?}");
-                    }
-                    Command::Start | Command::Resume(_) | Command::Abandon(..) => {}
-                }
-                let steps = |node: &NodeIndex| commands.iter().filter(|&it| step_of(it) == Some(*node)).count();
-                assert!(step_of(command).is_none_or(|node| steps(&node) == 1), "two commands for a step: {now:?}");
-            }
-        }, |_| ());
-    }
-
-    #[test]
-    fn each_step_ends_at_most_once_and_none_is_left_open(shape in any_shape(), chance in any_chance()) {
-        let ended = Simulation::ended(shape, chance, Applets::Obedient);
-
-        for (node, step) in ended.story.run.steps() {
-            let path = ended.story.run.path(node);
-            let ends = ended.story.journal.iter().filter(|it| {
-                ends_a_step(&it.event) && it.event.step().is_some_and(|(of, _)| *of == path)
-            });
-            prop_assert_eq!(ends.count(), usize::from(step.state.is_final()), "{:?}", ended);
-            prop_assert!(!matches!(step.state, StepState::Running | StepState::Waiting), "{:?}", ended);
-            prop_assert!(step.attempts.iter().all(|attempt| attempt.ended_at.is_some()), "{:?}", ended);
-            let numbers: Vec<u32> = step.attempts.iter().map(|attempt| attempt.number).collect();
-            prop_assert_eq!(numbers, (1..=step.attempt()).collect::<Vec<_>>(), "{:?}", ended);
-        }
-    }
-
-    #[test]
-    fn what_may_happen_once_is_let_go_once(shape in any_shape(), chance in any_chance()) {
-        let ended = Simulation::ended(shape, chance, Applets::Obedient);
-
-        for (node, step) in ended.story.run.steps() {
-            if ended.shape.graph.node(node).effect == Effect::AtMostOnce {
-                // An attempt that asked to wait has done nothing yet, and goes on.
-                let launches = ended.launches.iter().filter(|it| it.node == node && !it.waited);
-                prop_assert!(launches.count() <= 1, "{:?}", ended);
-                prop_assert!(step.attempt() <= 1, "{:?}", ended);
-            }
-        }
-    }
-
-    #[test]
-    fn a_run_ends_as_its_history_says(shape in any_shape(), chance in any_chance()) {
-        let ended = Simulation::ended(shape, chance, Applets::Obedient);
-
-        let run = &ended.story.run;
-        let journal = &ended.story.journal;
-        let failed = journal.iter().find_map(|it| match &it.event {
-            Event::StepFailed(event) => Some(event),
-            _ => None,
-        });
-        let cancelled = journal.iter().any(|it| matches!(it.event, Event::RunCancelling(_)));
-        let late = run.deadline().is_some_and(|deadline| journal[journal.len() - 1].at >= deadline);
-        match (cancelled, failed) {
-            (true, _) => prop_assert_eq!(run.state(), RunState::Cancelled, "{:?}", ended),
-            (false, Some(failed)) => {
-                let error = run.error().unwrap();
-                prop_assert_eq!(run.state(), RunState::Failed, "{:?}", ended);
-                prop_assert_eq!(error.path.as_ref(), Some(&failed.path), "{:?}", ended);
-                prop_assert_eq!(&error.failure, &failed.error, "{:?}", ended);
-            }
-            (false, None) if run.state() == RunState::Failed => {
-                prop_assert!(late, "{:?}", ended);
-                prop_assert_eq!(&*run.error().unwrap().failure.reason, "RUN_TIMEOUT", "{:?}", ended);
-            }
-            (false, None) => {
-                prop_assert_eq!(run.state(), RunState::Succeeded, "{:?}", ended);
-                prop_assert!(!late && all_settled(run), "{:?}", ended);
-                prop_assert_eq!(run.progress(), run.total_steps(), "{:?}", ended);
-            }
-        }
-    }
-
-    #[test]
-    fn nothing_follows_the_end(shape in any_shape(), chance in any_chance()) {
-        let ended = Simulation::ended(shape, chance, Applets::Obedient);
-
-        let mut story = ended.story.clone();
-        prop_assert_eq!(story.next(), vec![], "{:?}", ended);
-        prop_assert_eq!(story.run.wakes_at(story.now), None, "{:?}", ended);
-        for recorded in &ended.story.journal {
-            prop_assert!(story.try_record(recorded.event.clone()).is_err(), "{:?}", ended);
-        }
-        prop_assert_eq!(story.run.history(), ended.story.run.history());
-    }
-
-    #[test]
-    fn the_outputs_of_the_ends_make_the_output(shape in any_shape(), chance in any_chance()) {
-        let ended = Simulation::ended(shape, chance, Applets::Obedient);
-
-        let run = &ended.story.run;
-        let graph = run.graph();
-        let has_end = graph.nodes().any(|(_, node)| &*node.kind == "end");
-        let expected: Vec<NodeIndex> = graph
-            .nodes()
-            .filter(|(_, node)| if has_end { &*node.kind == "end" } else { node.outgoing.is_empty() })
-            .map(|(index, _)| index)
-            .filter(|&index| run.step(index).state == StepState::Succeeded)
-            .collect();
-        prop_assert_eq!(run.ends(), expected, "{:?}", ended);
+/// So many times as many cases as `PROPTEST_CASES` says, or as proptest tries without it.
+fn times(factor: u32) -> ProptestConfig {
+    let config = ProptestConfig::default();
+    ProptestConfig {
+        cases: config.cases * factor,
+        ..config
     }
 }
 
+/// The events since the run was last tried again, or all.
+pub(super) fn since_reopened(journal: &[Recorded]) -> &[Recorded] {
+    let reopened = journal
+        .iter()
+        .rposition(|it| matches!(it.event, Event::RunReopened(_)));
+    &journal[reopened.map_or(0, |at| at + 1)..]
+}
+
+/// Whether the run is being brought to its end.
 fn is_ending(simulation: &Simulation) -> bool {
     let story = &simulation.story;
-    let failed = story
-        .journal
-        .iter()
-        .any(|it| matches!(it.event, Event::StepFailed(_)));
+    let failed = since_reopened(&story.journal).iter().any(
+        |it| matches!(&it.event, Event::StepFailed(event) if event.handling == Handling::FailRun),
+    );
     let late = story.run.deadline().is_some_and(|at| at <= story.now);
     failed || late || story.run.state() == RunState::Cancelling
 }
 
+/// Whether nothing is to be dispatched, for whatever reason.
+fn is_held(simulation: &Simulation) -> bool {
+    let run = &simulation.story.run;
+    is_ending(simulation) || run.is_blocked() || run.state() == RunState::Paused
+}
+
 fn all_settled(run: &Run) -> bool {
-    run.steps()
-        .all(|(_, step)| matches!(step.state, StepState::Succeeded | StepState::Skipped))
+    run.steps().all(|(_, step)| match step.state {
+        StepState::Succeeded | StepState::Skipped => true,
+        StepState::Failed => !matches!(
+            step.handling,
+            None | Some(Handling::FailRun | Handling::FailItem)
+        ),
+        _ => false,
+    })
 }
 
-fn ends_a_step(event: &Event) -> bool {
-    matches!(
-        event,
-        Event::StepSucceeded(_)
-            | Event::StepFailed(_)
-            | Event::StepSkipped(_)
-            | Event::StepCancelled(_)
-    )
+/// All steps, in loops too, of the items that are still known.
+fn all_steps(run: &Run) -> impl Iterator<Item = StepKey> {
+    let scopes = run.history.scopes.iter();
+    scopes.flat_map(|(&scope, it)| it.steps().map(move |(node, _)| StepKey { scope, node }))
 }
 
-fn step_of(command: &Command) -> Option<NodeIndex> {
-    match command {
-        Command::Skip(node)
-        | Command::Attempt { node, .. }
-        | Command::Park(node)
-        | Command::Abandon(node, _) => Some(*node),
-        Command::Start
-        | Command::Resume(_)
-        | Command::Stop(_)
-        | Command::Succeed
-        | Command::Fail(_)
-        | Command::Cancel
-        | Command::Wait { .. } => None,
-    }
+/// The run as it is shown: with the steps of items that have ended.
+fn as_shown(simulation: &Simulation) -> Run {
+    Run::keeping_all(Arc::clone(&simulation.shape.graph))
+        .after(&simulation.story.journal)
+        .unwrap()
 }

@@ -1,10 +1,12 @@
-//! What is to become of each node, said as simply as possible: the rules that the state machine is compared with.
+//! What is to become of each node, said as simply as possible: the rule that the state machine is compared with.
 
-use crate::flow::graph::{GraphEdge, NodeIndex};
+use crate::flow::graph::{GraphEdge, NodeIndex, Way};
 use crate::run::Run;
-use crate::run::state::StepState;
+use crate::run::scope::{Scope, ScopeId};
+use crate::run::state::{Handling, StepState};
+use crate::run::step::Step;
 
-/// What is known of a node or an edge, given the ports by which steps were left so far.
+/// What is known of a node or an edge, given how steps were left so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// The node runs; the edge delivers.
@@ -15,20 +17,27 @@ pub(super) enum Fate {
     Open,
 }
 
-/// The fate of each node, in the order of the nodes.
-pub(super) fn fates(run: &Run) -> Vec<Fate> {
-    let mut fates = vec![None; run.graph().len()];
-    for (node, _) in run.graph().nodes() {
-        fate(run, node, &mut fates);
+/// The fate of each node of a scope, in the order of the nodes.
+pub(super) fn fates(run: &Run, id: ScopeId) -> Vec<Fate> {
+    let scope = run.scope(id);
+    let mut fates = vec![None; scope.graph().len()];
+    for (node, _) in scope.graph().nodes() {
+        fate(scope, node, &mut fates);
     }
     fates.into_iter().flatten().collect()
 }
 
 /// The sources that deliver to `node`, each once, in edge order.
-pub(super) fn deliverers(run: &Run, fates: &[Fate], node: NodeIndex) -> Vec<NodeIndex> {
+pub(super) fn deliverers(
+    run: &Run,
+    id: ScopeId,
+    fates: &[Fate],
+    node: NodeIndex,
+) -> Vec<NodeIndex> {
+    let scope = run.scope(id);
     let mut sources = Vec::new();
-    for edge in edges_into(run, node) {
-        if edge_fate(run, edge, fates[edge.source.at()]) == Fate::Live
+    for edge in edges_into(scope, node) {
+        if edge_fate(scope, edge, fates[edge.source.at()]) == Fate::Live
             && !sources.contains(&edge.source)
         {
             sources.push(edge.source);
@@ -38,14 +47,14 @@ pub(super) fn deliverers(run: &Run, fates: &[Fate], node: NodeIndex) -> Vec<Node
 }
 
 /// A node runs if it is a root or something reaches it, once all is known that could reach it.
-fn fate(run: &Run, node: NodeIndex, known: &mut Vec<Option<Fate>>) -> Fate {
+fn fate(scope: &Scope, node: NodeIndex, known: &mut Vec<Option<Fate>>) -> Fate {
     if let Some(fate) = known[node.at()] {
         return fate;
     }
-    let edges: Vec<Fate> = edges_into(run, node)
+    let edges: Vec<Fate> = edges_into(scope, node)
         .map(|edge| {
-            let source = fate(run, edge.source, known);
-            edge_fate(run, edge, source)
+            let source = fate(scope, edge.source, known);
+            edge_fate(scope, edge, source)
         })
         .collect();
     let fate = if edges.contains(&Fate::Open) {
@@ -59,24 +68,63 @@ fn fate(run: &Run, node: NodeIndex, known: &mut Vec<Option<Fate>>) -> Fate {
     fate
 }
 
-/// An edge delivers if its source succeeded and left by its port; an edge without a port is left by any.
-fn edge_fate(run: &Run, edge: &GraphEdge, source: Fate) -> Fate {
-    let step = run.step(edge.source);
-    match (source, &step.output) {
-        (Fate::Dead, _) => Fate::Dead,
-        (Fate::Live, Some(output)) if step.state == StepState::Succeeded => {
-            if edge.port.is_empty() || *edge.port == *output.port {
-                Fate::Live
-            } else {
-                Fate::Dead
-            }
-        }
-        (Fate::Live | Fate::Open, _) => Fate::Open,
+fn edge_fate(scope: &Scope, edge: &GraphEdge, source: Fate) -> Fate {
+    match source {
+        Fate::Dead => Fate::Dead,
+        Fate::Open => Fate::Open,
+        Fate::Live => match left_by(&scope.steps[edge.source.at()]) {
+            None => Fate::Open,
+            Some(left) if is_way(&edge.way, &left) => Fate::Live,
+            Some(_) => Fate::Dead,
+        },
     }
 }
 
-fn edges_into(run: &Run, node: NodeIndex) -> impl Iterator<Item = &GraphEdge> {
-    (0..u32::try_from(run.graph().edge_count()).unwrap())
-        .map(|at| run.graph().edge(crate::flow::graph::EdgeIndex(at)))
-        .filter(move |edge| edge.target == node)
+/// How a node was left that has come to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// By a port, when all went well or as if it had.
+    By(String),
+    /// With a failure that leaves by the port for that.
+    Error,
+    /// With a failure, for another node to take its place.
+    Fallback,
+    /// Not at all.
+    Nowhere,
+}
+
+impl Left {
+    /// How a node is left whose failure is handled; `None` where it fails its item or the run.
+    pub fn after(handling: Handling) -> Option<Self> {
+        match handling {
+            Handling::ErrorPort => Some(Self::Error),
+            Handling::Fallback => Some(Self::Fallback),
+            Handling::DefaultOutput => Some(Self::By(String::new())),
+            Handling::ContinueRun => Some(Self::Nowhere),
+            Handling::FailRun | Handling::FailItem => None,
+        }
+    }
+}
+
+fn left_by(step: &Step) -> Option<Left> {
+    match step.state {
+        StepState::Succeeded => Some(Left::By(step.output.as_ref()?.port.clone())),
+        StepState::Failed => Left::after(step.handling?),
+        _ => None,
+    }
+}
+
+/// An edge without a port is its source's only one; the port for errors and the fallback are for failures alone.
+pub(super) fn is_way(way: &Way, left: &Left) -> bool {
+    match (way, left) {
+        (Way::Port(way), Left::By(port)) => way.is_empty() || **way == **port,
+        (Way::Port(way), Left::Error) => &**way == "error",
+        (Way::Fallback, Left::Fallback) => true,
+        _ => false,
+    }
+}
+
+fn edges_into(scope: &Scope, node: NodeIndex) -> impl Iterator<Item = &GraphEdge> {
+    let edges = scope.graph().node(node).incoming.iter();
+    edges.map(|&edge| scope.graph().edge(edge))
 }

@@ -1,24 +1,36 @@
 //! Graphs for tests: written down in a line, or random.
 
+mod random;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use proptest::prelude::*;
-use proptest::sample::{Index, select};
-
+pub(super) use self::random::any_shape;
 use crate::flow::graph::{Graph, NodeIndex, NodeShape};
-use crate::flow::{Edge, Effect};
+use crate::flow::{Edge, Effect, OnError, RetryPolicy};
 use crate::ids::NodeId;
+use crate::run::state::OnItemError;
 
-/// A graph, and the ports by which its nodes can be left.
+/// A graph, and what else its definition says of the nodes.
 #[derive(Clone)]
 pub(super) struct Shape {
     pub graph: Arc<Graph>,
-    /// Named ways out; nodes that are not here have just one.
-    pub ports: BTreeMap<NodeIndex, Vec<String>>,
+    /// By the number of the graph that the node is in.
+    manners: BTreeMap<(u32, NodeIndex), Manner>,
     /// As it would be written down.
     text: String,
+}
+
+/// What a definition says of a node beside its edges.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Manner {
+    /// Named ways out; without any there is just the nameless one.
+    pub ports: Vec<String>,
+    pub retry: Option<RetryPolicy>,
+    pub on_error: Option<OnError>,
+    /// How many items of a loop are under way at once, and what follows when one fails.
+    pub turns: Option<(u32, OnItemError)>,
 }
 
 impl fmt::Debug for Shape {
@@ -28,10 +40,26 @@ impl fmt::Debug for Shape {
 }
 
 impl Shape {
-    /// The ways out of a node.
-    pub fn ports(&self, node: NodeIndex) -> &[String] {
+    /// What the definition says of a node of one of its graphs.
+    pub fn manner(&self, graph: &Graph, node: NodeIndex) -> &Manner {
+        &self.manners[&(graph.number(), node)]
+    }
+
+    /// All that is said of nodes, in loops too.
+    pub fn manners(&self) -> impl Iterator<Item = &Manner> {
+        self.manners.values()
+    }
+}
+
+impl Manner {
+    /// The ways out when all is well.
+    pub fn ways(&self) -> &[String] {
         const ONLY: &[String] = &[String::new()];
-        self.ports.get(&node).map_or(ONLY, Vec::as_slice)
+        if self.ports.is_empty() {
+            ONLY
+        } else {
+            &self.ports
+        }
     }
 }
 
@@ -42,6 +70,24 @@ pub(super) fn node(id: &str, effect: Effect) -> NodeShape {
         id: NodeId::from(id),
         kind: kind.into(),
         effect,
+        body: None,
+        fallback: None,
+    }
+}
+
+/// A loop over this body.
+pub(super) fn looped(id: &str, body: Arc<Graph>) -> NodeShape {
+    NodeShape {
+        body: Some(body),
+        ..node(id, Effect::Pure)
+    }
+}
+
+/// A node in whose place another one runs when it has failed.
+pub(super) fn with_fallback(id: &str, effect: Effect, fallback: &str) -> NodeShape {
+    NodeShape {
+        fallback: Some(NodeId::from(fallback)),
+        ..node(id, effect)
     }
 }
 
@@ -62,101 +108,11 @@ pub(super) fn edge(text: &str) -> Edge {
 /// The graph of these nodes and edges, each edge written as for [`edge`].
 pub(super) fn graph(nodes: &[(&str, Effect)], edges: &[&str]) -> Arc<Graph> {
     let nodes = nodes.iter().map(|(id, effect)| node(id, *effect)).collect();
+    graph_of(0, nodes, edges)
+}
+
+/// The same of nodes as they are, under a number of its own where it is a loop's body.
+pub(super) fn graph_of(number: u32, nodes: Vec<NodeShape>, edges: &[&str]) -> Arc<Graph> {
     let edges: Vec<Edge> = edges.iter().map(|text| edge(text)).collect();
-    Arc::new(Graph::new(nodes, &edges))
-}
-
-/// A node as chance gives it.
-#[derive(Clone, Debug)]
-struct Sketch {
-    effect: Effect,
-    ports: Vec<String>,
-    is_end: bool,
-    /// Which earlier node, and which of its ports.
-    sources: Vec<(Index, Index)>,
-}
-
-fn sketch() -> impl Strategy<Value = Sketch> {
-    let effect = prop_oneof![
-        3 => Just(Effect::Pure),
-        2 => Just(Effect::Idempotent),
-        1 => Just(Effect::AtMostOnce),
-    ];
-    let ports = select(vec![
-        vec![],
-        vec![],
-        vec!["out"],
-        vec!["true", "false"],
-        vec!["case:a", "case:b", "default"],
-    ]);
-    let sources = prop::collection::vec(any::<(Index, Index)>(), 0..=4);
-    let is_end = prop::bool::weighted(0.1);
-    (effect, ports, is_end, sources).prop_map(|(effect, ports, is_end, sources)| Sketch {
-        effect,
-        ports: ports.into_iter().map(str::to_owned).collect(),
-        is_end,
-        sources,
-    })
-}
-
-/// Any graph of 1 to 30 nodes: branches, joins, several roots and ends, parallel edges, in any order of definition.
-pub(super) fn any_shape() -> impl Strategy<Value = Shape> {
-    prop::collection::vec(sketch(), 1..=30)
-        .prop_flat_map(|sketches| {
-            let places = (0..sketches.len()).collect::<Vec<_>>();
-            (Just(sketches), Just(places).prop_shuffle())
-        })
-        .prop_flat_map(|(sketches, places)| {
-            let edges = edges(&sketches);
-            (Just(sketches), Just(places), Just(edges).prop_shuffle())
-        })
-        .prop_map(|(sketches, places, edges)| shape(&sketches, &places, &edges))
-}
-
-fn id(sketches: &[Sketch], at: usize) -> String {
-    if sketches[at].is_end {
-        format!("end{at}")
-    } else {
-        format!("n{at}")
-    }
-}
-
-/// Each edge leads from a node to a later one, so that there is no cycle.
-fn edges(sketches: &[Sketch]) -> Vec<String> {
-    let mut edges = Vec::new();
-    for (target, sketch) in sketches.iter().enumerate().skip(1) {
-        for (source, port) in &sketch.sources {
-            let source = source.index(target);
-            // One choice more than there are ports: an edge without one, which any port delivers by.
-            let ports = &sketches[source].ports;
-            let port = ports.get(port.index(ports.len() + 1));
-            let (from, to) = (id(sketches, source), id(sketches, target));
-            edges.push(match port {
-                Some(port) => format!("{from}:{port} -> {to}"),
-                None => format!("{from} -> {to}"),
-            });
-        }
-    }
-    edges
-}
-
-fn shape(sketches: &[Sketch], places: &[usize], edges: &[String]) -> Shape {
-    let mut nodes = Vec::new();
-    let mut ports = BTreeMap::new();
-    let mut written = Vec::new();
-    for (place, &at) in (0..).zip(places) {
-        let (id, sketch) = (id(sketches, at), &sketches[at]);
-        written.push(format!("{id} {:?} {:?}", sketch.effect, sketch.ports));
-        nodes.push(node(&id, sketch.effect));
-        if !sketch.ports.is_empty() {
-            ports.insert(NodeIndex(place), sketch.ports.clone());
-        }
-    }
-    let text = format!("{}; {}", written.join(", "), edges.join(", "));
-    let edges: Vec<Edge> = edges.iter().map(|text| edge(text)).collect();
-    Shape {
-        graph: Arc::new(Graph::new(nodes, &edges)),
-        ports,
-        text,
-    }
+    Arc::new(Graph::new(number, nodes, &edges))
 }

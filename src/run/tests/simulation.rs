@@ -1,31 +1,39 @@
-//! A driver that does as the engine's does, with chance for applets, clock, journal and crashes.
+//! A driver that does as the engine's does, in a random world.
 //!
-//! Chance is a list of numbers. Where the list has come to its end all goes well: attempts succeed, the journal
-//! commits, time passes. So each simulation ends, and one that fails shrinks to few surprises.
+//! What applets, children and callers do follows from a [`Script`]; in which order things happen, how long they take,
+//! what crashes and what somebody asks of the run, follows from chance, which is a list of numbers. Where the list has
+//! come to its end all goes well: the journal commits, attempts end, what somebody is waited for comes, time passes.
+//! So each simulation ends, and one that fails shrinks to few surprises.
 
 mod chance;
 mod commands;
+mod ends;
 mod landing;
+mod letters;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-pub(super) use self::chance::{Chance, any_chance};
-use super::shapes::Shape;
+pub(super) use self::chance::{Chance, any_chance, any_numbers};
+use super::script::{Act, Script, tries};
+use super::shapes::{Manner, Shape};
 use super::story::Story;
 use crate::flow::Effect;
-use crate::flow::graph::NodeIndex;
-use crate::run::event::{Event, RunCancelling};
-use crate::run::state::{RunState, StopCause};
+use crate::ids::RunId;
+use crate::run::event::{Event, Failure};
+use crate::run::scope::StepKey;
+use crate::run::state::{Handling, StopCause};
+use crate::run::step::Woken;
+use crate::run::turns::ItemOutcome;
 use crate::run::{Command, Run};
 
-/// More turns than any run of 30 nodes needs.
-const MOST_TURNS: usize = 5_000;
+/// More turns than any run of these needs.
+const MOST_TURNS: usize = 3_000;
 
-/// What the attempts do once they are told to stop.
+/// What attempts and children do once they are told to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Applets {
     /// They end sooner or later.
@@ -38,85 +46,116 @@ pub(super) enum Applets {
 pub(super) struct Simulation {
     pub story: Story,
     pub shape: Shape,
+    pub script: Script,
     /// Attempts that were let go, in order.
     pub launches: Vec<Launch>,
+    /// What loops made their outputs of, by path.
+    pub collected: BTreeMap<String, Vec<ItemOutcome>>,
     /// When the run was last taken up from its journal.
     pub adopted_at: DateTime<Utc>,
+    /// How often it was tried again after it had failed.
+    pub reopened: usize,
     chance: Chance,
     applets: Applets,
     /// How many events are durable.
     committed: usize,
-    flights: BTreeMap<NodeIndex, Flight>,
+    flights: BTreeMap<StepKey, Flight>,
     stopping: Option<StopCause>,
-    /// The run before the event that ends or parks it.
+    /// Steps that were told to end because their item has failed.
+    told: BTreeSet<StepKey>,
+    /// Children that were told to end, once that event is durable.
+    told_children: BTreeMap<RunId, i64>,
+    /// The run before the event that ends or parks it, or ends a wait.
     before_end: Option<Run>,
+    /// Whether the run's output is being made.
+    finishing: bool,
     parallel_steps: usize,
     run_time: TimeDelta,
 }
 
-/// An attempt in the process.
+/// Work for a step in the process.
 #[derive(Clone, Debug)]
 struct Flight {
     number: u32,
     started_at: DateTime<Utc>,
     /// The event that has to be durable before it may begin; `None` once it has begun.
     gate: Option<i64>,
-    waited: bool,
+    task: Task,
+}
+
+/// What is done for a step.
+#[derive(Clone, Debug)]
+enum Task {
+    Run(Option<Woken>),
+    Collect,
+    PassOn(Failure, Handling),
 }
 
 /// An attempt that was let go: from here on it can take effect outside.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Launch {
-    pub node: NodeIndex,
+    pub path: String,
+    pub number: u32,
+    pub effect: Effect,
     pub waited: bool,
 }
 
 /// Shows graph and journal where a property fails.
 impl fmt::Debug for Simulation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:?}", self.shape)?;
+        writeln!(f, "{:?}, {:?}", self.shape, self.script)?;
         for recorded in &self.story.journal {
             let (kind, data) = (recorded.event.kind(), recorded.event.encode());
             writeln!(f, "{} {} {kind} {data}", recorded.sequence, recorded.at)?;
         }
+        writeln!(f, "in flight {:?}", self.flights)?;
         writeln!(f, "now {}: {:?}", self.story.now, self.story.next())
     }
 }
 
 impl Simulation {
-    pub fn new(shape: Shape, mut chance: Chance, applets: Applets) -> Self {
-        let story = Story::queued(Arc::clone(&shape.graph));
+    pub fn new((shape, script, mut chance): (Shape, Script, Chance), applets: Applets) -> Self {
         let parallel_steps = [1_000, 1, 2, 5][chance.pick(4)];
-        let run_time = [TimeDelta::days(30), TimeDelta::minutes(2)][chance.pick(2)];
+        let run_time = [TimeDelta::days(30), TimeDelta::minutes(2)][chance.pick(6) / 5];
+        let story = match chance.pick(8) {
+            7 => Story::blocked(Arc::clone(&shape.graph)),
+            _ => Story::queued(Arc::clone(&shape.graph)),
+        };
         Self {
             adopted_at: story.now,
             committed: story.journal.len(),
             story,
             shape,
+            script,
             launches: Vec::new(),
+            collected: BTreeMap::new(),
+            reopened: 0,
             chance,
             applets,
             flights: BTreeMap::new(),
             stopping: None,
+            told: BTreeSet::new(),
+            told_children: BTreeMap::new(),
             before_end: None,
+            finishing: false,
             parallel_steps,
             run_time,
         }
     }
 
     /// The run at its end.
-    pub fn ended(shape: Shape, chance: Chance, applets: Applets) -> Self {
-        let mut simulation = Self::new(shape, chance, applets);
+    pub fn ended(world: (Shape, Script, Chance), applets: Applets) -> Self {
+        let mut simulation = Self::new(world, applets);
         simulation.drive(|_, _| (), |_| ());
         simulation
     }
 
-    /// Goes on until the run has ended. `asked` sees each answer of the run before it is obeyed, `settled` the state
-    /// when nothing can be done until something happens.
+    /// Goes on until the run has ended for good. `asked` sees each answer of the run before it is obeyed, `settled` the
+    /// state when nothing can be done until something happens.
     pub fn drive(&mut self, asked: impl Fn(&Self, &[Command]), settled: impl Fn(&Self)) {
         for _ in 0..MOST_TURNS {
             self.decide(&asked);
-            if self.before_end.is_none() {
+            if self.before_end.is_none() && !self.finishing {
                 settled(self);
             }
             self.something_happens();
@@ -130,18 +169,19 @@ impl Simulation {
     fn something_happens(&mut self) {
         if self.before_end.is_some() {
             match self.chance.pick(12) {
+                8 => self.commits_some(),
                 9 => self.is_forestalled(),
                 10 => self.crashes(),
-                _ => self.is_durably_out_of_memory(),
+                _ => self.end_is_durable(),
             }
             return;
         }
-        match self.chance.pick(32) {
+        match self.chance.pick(40) {
             10..=19 => self.something_lands(),
             20..=22 => self.commits_some(),
             23..=26 => self.time_passes(),
             27 => self.crashes(),
-            28 if self.chance.pick(4) == 3 => self.is_cancelled(),
+            28..=31 => self.somebody_writes(),
             _ => self.goes_well(),
         }
     }
@@ -151,16 +191,21 @@ impl Simulation {
         self.flights.len() < self.parallel_steps
     }
 
-    /// The journal commits, or else an attempt ends, or else time passes.
+    /// The journal commits, or else an attempt ends, or else what somebody is waited for comes, or else time passes.
     fn goes_well(&mut self) {
         if self.committed < self.story.journal.len() {
             self.commit(self.story.journal.len());
-        } else if let Some(&node) = self.may_land().first() {
-            self.land(node);
+        } else if let Some(&key) = self.may_land().first() {
+            self.land(key);
+        } else if self.finishing {
+            self.finishes();
+        } else if let Some(letter) = self.awaited_letters().into_iter().next() {
+            self.post(letter);
         } else {
             let now = self.story.now;
-            let wake = self.story.run.wakes_at(now).expect("the run is stuck");
-            assert!(wake > now, "the driver would spin");
+            let wake = self.story.run.wakes_at(now);
+            let wake = wake.unwrap_or_else(|| panic!("the run is stuck: {self:?}"));
+            assert!(wake > now, "the driver would spin: {self:?}");
             self.story.now = wake;
         }
     }
@@ -168,22 +213,25 @@ impl Simulation {
     fn something_lands(&mut self) {
         let flights = self.may_land();
         if !flights.is_empty() {
-            let node = flights[self.chance.pick(flights.len())];
-            self.land(node);
+            let key = flights[self.chance.pick(flights.len())];
+            self.land(key);
+        } else if self.finishing {
+            self.finishes();
         }
     }
 
     /// Attempts that have begun and may end.
-    fn may_land(&self) -> Vec<NodeIndex> {
-        if self.stopping.is_some() && self.applets == Applets::Stubborn {
-            return Vec::new();
-        }
+    fn may_land(&self) -> Vec<StepKey> {
+        let stubborn = self.applets == Applets::Stubborn;
+        let obeys =
+            |key: &&StepKey| !stubborn || (self.stopping.is_none() && !self.told.contains(*key));
         let begun = self.flights.iter().filter(|(_, it)| it.gate.is_none());
-        begun.map(|(&node, _)| node).collect()
+        begun.map(|(key, _)| key).filter(obeys).copied().collect()
     }
 
     fn commits_some(&mut self) {
-        let pending = self.story.journal.len() - self.committed;
+        let held_back = usize::from(self.before_end.is_some());
+        let pending = self.story.journal.len() - held_back - self.committed;
         let some = self.committed + self.chance.pick(pending + 1);
         self.commit(some);
     }
@@ -191,16 +239,21 @@ impl Simulation {
     /// The first so many events are durable; attempts that waited for that begin.
     fn commit(&mut self, events: usize) {
         self.committed = events;
-        let committed = self.story.journal[events - 1].sequence;
-        let free: Vec<NodeIndex> = self
+        let committed = self.durable();
+        let free: Vec<StepKey> = self
             .flights
             .iter()
             .filter(|(_, flight)| flight.gate.is_some_and(|gate| gate <= committed))
-            .map(|(&node, _)| node)
+            .map(|(&key, _)| key)
             .collect();
-        for node in free {
-            self.launch(node);
+        for key in free {
+            self.launch(key);
         }
+    }
+
+    /// The sequence of the last event that is durable.
+    fn durable(&self) -> i64 {
+        self.story.journal[self.committed - 1].sequence
     }
 
     fn time_passes(&mut self) {
@@ -226,64 +279,37 @@ impl Simulation {
         self.committed = kept;
         self.flights.clear();
         self.stopping = None;
+        self.told.clear();
+        let durable = self.durable();
+        self.told_children.retain(|_, since| *since <= durable);
         self.before_end = None;
+        self.finishing = false;
         self.adopted_at = self.story.now;
     }
 
-    /// A letter came before the event that ends or parks the run was written: the run takes that event back.
-    fn is_forestalled(&mut self) {
-        let before = self.before_end.take().expect("the run is at an end");
-        self.committed = self.committed.min(self.story.journal.len() - 1);
-        self.story.journal.pop();
-        self.story.histories.pop();
-        self.story.run = before;
-        self.is_cancelled();
+    /// What the definition says of a step's node.
+    pub fn manner(&self, key: StepKey) -> &Manner {
+        let graph = self.story.run.graph_of(key.scope);
+        self.shape.manner(graph, key.node)
     }
 
-    fn is_cancelled(&mut self) {
-        if self.story.run.state() == RunState::Cancelling {
-            return;
-        }
-        self.stopping = None;
-        let grace = [10, 0, 1, 600][self.chance.pick(4)];
-        self.story.record(RunCancelling {
-            reason: "not needed".to_owned(),
-            force_at: self.story.now + TimeDelta::seconds(grace),
+    fn effect(&self, key: StepKey) -> Effect {
+        self.story.run.graph_of(key.scope).node(key.node).effect
+    }
+
+    /// What the present try at a step does.
+    fn act(&self, key: StepKey) -> Act {
+        let step = self.story.run.step(key);
+        // A try whose outcome is unknown has been counted.
+        let last = step.attempts.last();
+        let counted = last.is_some_and(|last| {
+            last.state == crate::run::state::StepState::OutcomeUnknown
+                && step.state == crate::run::state::StepState::OutcomeUnknown
         });
-    }
-
-    /// The event that ends or parks the run is written. A parked run is taken up when it is due or somebody cancels it.
-    fn is_durably_out_of_memory(&mut self) {
-        let all = self.story.journal.len();
-        if self.story.run.state().is_final() {
-            self.commit(all);
-            self.before_end = None;
-            return;
-        }
-        let until = self.story.run.waits_until().expect("it is parked");
-        self.is_adopted(all);
-        match self.chance.pick(8) {
-            6 => self.story.now += (until - self.story.now) / 2,
-            7 => self.is_cancelled(),
-            _ => self.story.now = self.story.now.max(until),
-        }
-        self.adopted_at = self.story.now;
-    }
-
-    fn launch(&mut self, node: NodeIndex) {
-        let flight = self.flights.get_mut(&node).expect("it was assigned");
-        flight.gate = None;
-        let launch = Launch {
-            node,
-            waited: flight.waited,
-        };
-        let step = self.story.run.step(node);
-        assert!(!step.state.is_final(), "a decided step is let go");
-        self.launches.push(launch);
-    }
-
-    fn effect(&self, node: NodeIndex) -> Effect {
-        self.shape.graph.node(node).effect
+        let tries = tries(step).saturating_sub(u32::from(counted));
+        let path = self.story.run.path(key);
+        let (manner, effect) = (self.manner(key), self.effect(key));
+        self.script.act(path.as_str(), tries, manner, effect)
     }
 
     fn record_end(&mut self, event: impl Into<Event>) {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Map;
 
-use crate::flow::graph::{Graph, NodeIndex};
+use crate::flow::graph::Graph;
 use crate::run::event::{
-    Event, Failure, PayloadInfo, Recorded, RunCancelling, RunQueued, RunStarted, RunWaiting,
-    StepCancelled, StepFailed, StepOutcomeUnknown, StepSkipped, StepStarted, StepSucceeded,
-    StepWaiting,
+    Awaited, Event, Failure, PayloadInfo, Recorded, RunCancelling, RunQueued, RunStarted,
+    RunWaiting, StepCancelled, StepFailed, StepOutcomeUnknown, StepSkipped, StepStarted,
+    StepSucceeded, StepWaiting,
 };
+use crate::run::scope::StepKey;
 use crate::run::state::{Handling, StepState, StopCause, WaitReason};
 use crate::run::{Command, History, Mismatch, Run};
 
@@ -19,8 +20,8 @@ use crate::run::{Command, History, Mismatch, Run};
 pub(super) struct Story {
     pub run: Run,
     pub journal: Vec<Recorded>,
-    /// What the run looked like after each event.
-    pub histories: Vec<History>,
+    /// What the run looked like after each event, if that is kept.
+    pub histories: Option<Vec<History>>,
     pub now: DateTime<Utc>,
 }
 
@@ -45,13 +46,27 @@ pub(super) fn failure(reason: &str) -> Failure {
 impl Story {
     /// A run that is queued.
     pub fn queued(graph: Arc<Graph>) -> Self {
+        Self::born(graph, false)
+    }
+
+    /// A run that is queued and may not start before it is admitted.
+    pub fn blocked(graph: Arc<Graph>) -> Self {
+        Self::born(graph, true)
+    }
+
+    fn born(graph: Arc<Graph>, blocked: bool) -> Self {
         let mut story = Self {
             run: Run::new(graph),
             journal: Vec::new(),
-            histories: Vec::new(),
+            histories: None,
             now: DateTime::UNIX_EPOCH + TimeDelta::days(20_000),
         };
-        story.record(RunQueued { input: payload() });
+        story.record(RunQueued {
+            input: payload(),
+            parent: None,
+            origin: None,
+            blocked,
+        });
         story
     }
 
@@ -78,15 +93,28 @@ impl Story {
         };
         self.run.apply(&recorded)?;
         self.journal.push(recorded);
-        self.histories.push(self.run.history().clone());
+        if let Some(histories) = &mut self.histories {
+            histories.push(self.run.history().clone());
+        }
         Ok(self.run.last_sequence())
     }
 
     /// Forgets all but what is durable: the first `kept` events.
     pub fn crash(&mut self, kept: usize) {
         self.journal.truncate(kept);
-        self.histories.truncate(kept);
+        if let Some(histories) = &mut self.histories {
+            histories.truncate(kept);
+        }
         self.run = Run::fold(Arc::clone(self.run.graph()), &self.journal).unwrap();
+    }
+
+    /// Takes back the last event, before which the run was this.
+    pub fn take_back(&mut self, before: Run) {
+        self.run = before;
+        self.journal.pop();
+        if let Some(histories) = &mut self.histories {
+            histories.pop();
+        }
     }
 
     /// Lets time pass.
@@ -101,19 +129,19 @@ impl Story {
     }
 
     /// The node of this id.
-    pub fn node(&self, id: &str) -> NodeIndex {
-        self.run.graph().find(id).unwrap()
+    pub fn step(&self, id: &str) -> StepKey {
+        StepKey::top(self.run.graph().find(id).unwrap())
     }
 
     /// Where the step of this node stands.
     pub fn state(&self, id: &str) -> StepState {
-        self.run.step(self.node(id)).state
+        self.run.step(self.step(id)).state
     }
 
     /// The command to run a first attempt of this node.
     pub fn first_attempt(&self, id: &str) -> Command {
         Command::Attempt {
-            node: self.node(id),
+            key: self.step(id),
             number: 1,
             waited: false,
         }
@@ -121,7 +149,7 @@ impl Story {
 
     /// The first attempt begins, and is in this process.
     pub fn starts(&mut self, id: &str) {
-        self.run.launched(self.node(id));
+        self.run.launched(self.step(id));
         self.record(StepStarted {
             path: id.into(),
             attempt: 1,
@@ -130,7 +158,7 @@ impl Story {
 
     /// The first attempt succeeds.
     pub fn succeeds(&mut self, id: &str, port: &str) {
-        self.run.landed(self.node(id));
+        self.run.landed(self.step(id));
         self.record(StepSucceeded {
             path: id.into(),
             attempt: 1,
@@ -138,12 +166,13 @@ impl Story {
             port: port.to_owned(),
             output: payload(),
             details: Map::new(),
+            reused: None,
         });
     }
 
     /// The first attempt fails, and with it the run; what is in flight has ten seconds.
     pub fn fails(&mut self, id: &str) {
-        self.run.landed(self.node(id));
+        self.run.landed(self.step(id));
         self.record(StepFailed {
             path: id.into(),
             attempt: 1,
@@ -151,17 +180,20 @@ impl Story {
             error: failure("HTTP_5XX"),
             handling: Handling::FailRun,
             force_at: self.now + TimeDelta::seconds(10),
+            output: None,
         });
     }
 
     /// The first attempt has nothing to do for a time.
     pub fn waits(&mut self, id: &str, time: TimeDelta) {
-        self.run.landed(self.node(id));
+        self.run.landed(self.step(id));
         self.record(StepWaiting {
             path: id.into(),
             attempt: 1,
             started_at: self.now,
             until: self.now + time,
+            awaited: Awaited::Time,
+            taken: None,
         });
     }
 
@@ -186,19 +218,20 @@ impl Story {
 
     /// The first attempt is cut off.
     pub fn is_cut(&mut self, id: &str, cause: StopCause) {
-        self.run.landed(self.node(id));
+        self.run.landed(self.step(id));
         self.record(StepCancelled {
             path: id.into(),
             attempt: 1,
             started_at: Some(self.now),
             cause,
             outcome_unknown: false,
+            approval: false,
         });
     }
 
     /// It is not known what came of the first attempt.
     pub fn is_in_doubt(&mut self, id: &str) {
-        self.run.landed(self.node(id));
+        self.run.landed(self.step(id));
         self.record(StepOutcomeUnknown {
             path: id.into(),
             attempt: 1,

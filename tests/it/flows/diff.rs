@@ -88,7 +88,11 @@ async fn two_revisions_differ_in_what_was_changed_between_them() {
                 DiffKind::Changed,
                 [json!("one"), json!("two")]
             ),
-            ("$.position.x", DiffKind::Changed, [json!(0), json!(5)]),
+            (
+                "$.position",
+                DiffKind::Added,
+                [json!(null), json!({ "x": 5, "y": 0 })]
+            ),
         ]
     );
     assert_eq!(

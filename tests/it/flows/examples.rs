@@ -3,8 +3,11 @@
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use serde_json::{Value, json};
-use synapps::proto::{FILE_DESCRIPTOR_SET, Flow, RunState};
+use synapps::proto::{
+    ApprovalDecision, FILE_DESCRIPTOR_SET, Flow, ResolveApprovalRequest, RunState, WaitReason,
+};
 
+use crate::control;
 use crate::support::http_bin::{Answer, HttpBin};
 use crate::support::server::TestServer;
 use crate::support::wire;
@@ -82,17 +85,11 @@ fn order_lines() -> Value {
     ]})
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_example_is_saved_and_runs() {
-    let server = TestServer::start().await;
-    let shop = HttpBin::start().await;
-    for (path, body) in [
-        ("/stock/lamp", r#"{"units": 5}"#),
-        ("/price/lamp", r#"{"price": 9.5}"#),
-    ] {
-        let answer = Answer::status(200).header("content-type", "application/json");
-        shop.answer(path, answer.body(body));
-    }
+/// Examples that wait for somebody, and are tried with what is said to them.
+const ANSWERED: [&str; 2] = ["approval", "signal"];
+
+/// Saves all examples, each under the name of its file, and gives their ids.
+async fn save_all(server: &TestServer) -> Vec<String> {
     let mut saved = Vec::new();
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -108,10 +105,27 @@ async fn every_example_is_saved_and_runs() {
             saved.push(flow.id);
         }
     }
+    saved
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_example_is_saved_and_runs() {
+    let server = TestServer::start().await;
+    let shop = HttpBin::start().await;
+    for (path, body) in [
+        ("/stock/lamp", r#"{"units": 5}"#),
+        ("/price/lamp", r#"{"price": 9.5}"#),
+    ] {
+        let answer = Answer::status(200).header("content-type", "application/json");
+        shop.answer(path, answer.body(body));
+    }
+    shop.answer("/stock/nothing", Answer::status(404));
+    let saved = save_all(&server).await;
     let trials = trials(&shop);
     for id in &saved {
+        let tried = trials.iter().any(|trial| trial.0 == id);
         assert!(
-            trials.iter().any(|trial| trial.0 == id),
+            tried || ANSWERED.contains(&id.as_str()),
             "{id} is not tried"
         );
     }
@@ -123,4 +137,56 @@ async fn every_example_is_saved_and_runs() {
         assert_eq!(&wire::json(run.output.as_ref()), expected, "{id}");
     });
     futures_util::future::join_all(all).await;
+}
+
+/// Waits until a run is in this state for this reason.
+async fn waits(server: &TestServer, run_id: &str, reason: WaitReason) {
+    let waiting = server.run_in_state(run_id, RunState::Waiting).await;
+    assert_eq!(waiting.wait_reason(), reason);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_of_a_signal_goes_on_when_it_comes() {
+    let server = TestServer::start().await;
+    save_all(&server).await;
+    let run_id = server.start("signal", &json!({"parcel": 17})).await;
+    waits(&server, &run_id, WaitReason::Signal).await;
+
+    let arrived = control::a_signal(&run_id, "arrived", &json!({"by": "Ada"}));
+    control::signal(&server, arrived).await.unwrap();
+    let run = server.finished_run(&run_id).await;
+
+    assert_eq!(run.state(), RunState::Succeeded, "{run:?}");
+    assert_eq!(wire::json(run.output.as_ref()), json!("thank you, Ada"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_of_an_approval_goes_on_as_it_is_decided() {
+    let server = TestServer::start().await;
+    save_all(&server).await;
+
+    for (decision, expected) in [
+        (ApprovalDecision::Approved, "paid by 4711, says Bob"),
+        (ApprovalDecision::Rejected, "not paid"),
+    ] {
+        let input = json!({"amount": 36, "to": "Ada", "what": "a lamp"});
+        let run_id = server.start("approval", &input).await;
+        waits(&server, &run_id, WaitReason::Approval).await;
+        let asked = control::asked(&server, &run_id).await.remove(0);
+        assert_eq!(
+            (&*asked.title, &*asked.description),
+            ("Pay 36 to Ada?", "a lamp")
+        );
+
+        let request = ResolveApprovalRequest {
+            values: Some(wire::fields(&json!({"cost_centre": "4711"}))),
+            decided_by: "Bob".to_owned(),
+            ..control::decision(&asked, decision)
+        };
+        control::decide(&server, request).await.unwrap();
+        let run = server.finished_run(&run_id).await;
+
+        assert_eq!(run.state(), RunState::Succeeded, "{run:?}");
+        assert_eq!(wire::json(run.output.as_ref()), json!(expected));
+    }
 }

@@ -7,8 +7,9 @@ use synapps::proto::applet_service_client::AppletServiceClient;
 use synapps::proto::flow_service_client::FlowServiceClient;
 use synapps::proto::run_service_client::RunServiceClient;
 use synapps::proto::{
-    CancelRunRequest, CreateFlowRequest, Flow, GetRunRequest, ListRunEventsRequest, Run, RunEvent,
-    RunState, RunView, StartRunRequest, WatchRunRequest, WatchRunResponse, watch_run_response,
+    CancelRunRequest, CreateFlowRequest, Flow, GetRunRequest, ListRunEventsRequest,
+    ListStepsRequest, Run, RunEvent, RunState, RunView, StartRunRequest, Step, WatchRunRequest,
+    WatchRunResponse, watch_run_response,
 };
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
@@ -211,6 +212,26 @@ impl Calls {
             events.extend(page.events);
             if page.next_page_token.is_empty() {
                 return events;
+            }
+            request.page_token = page.next_page_token;
+        }
+    }
+
+    /// The steps directly inside a path (`""` for the run itself, `loop`, `loop[3]`), over all pages.
+    pub async fn steps(&self, run_id: &str, parent_path: &str) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let mut request = ListStepsRequest {
+            run_id: run_id.to_owned(),
+            parent_path: parent_path.to_owned(),
+            page_size: 1_000,
+            ..ListStepsRequest::default()
+        };
+        loop {
+            let page = self.runs().list_steps(request.clone()).await;
+            let page = page.unwrap().into_inner();
+            steps.extend(page.steps);
+            if page.next_page_token.is_empty() {
+                return steps;
             }
             request.page_token = page.next_page_token;
         }

@@ -10,7 +10,8 @@
 //! ```
 
 use serde_json::{Value, json};
-use synapps::proto::{Edge, Effect, Flow, FlowPolicy, Node, RetryPolicy};
+use synapps::proto::on_error::Action;
+use synapps::proto::{Edge, Effect, Flow, FlowPolicy, Node, OnError, RetryPolicy};
 
 use super::wire;
 
@@ -82,6 +83,14 @@ impl FlowBuilder {
     /// Sets the retry policy of the node that was added last.
     pub fn retry(self, policy: RetryPolicy) -> Self {
         self.with(|node| node.retry = Some(policy))
+    }
+
+    /// Says what follows when the node that was added last has failed for good.
+    pub fn on_error(self, action: Action) -> Self {
+        let on_error = OnError {
+            action: Some(action),
+        };
+        self.with(|node| node.on_error = Some(on_error))
     }
 
     /// Connects the only port of `source` with `target`.

@@ -6,6 +6,8 @@
 //! let held = bin.hold("/slow");           // requests to /slow wait …
 //! bin.requested("/slow", 1).await;        // … for the test to see that one has come
 //! held.release();
+//! bin.answer_first("/flaky", 2, Answer::status(503)); // twice, then as before
+//! assert_eq!(bin.most_at_once(), 3);
 //! ```
 
 use std::collections::HashMap;
@@ -61,7 +63,16 @@ pub struct Held {
 struct Shared {
     seen: watch::Sender<Vec<Seen>>,
     answers: Mutex<HashMap<String, Answer>>,
+    first_answers: Mutex<HashMap<String, (usize, Answer)>>,
+    present: Mutex<Present>,
     gates: Mutex<HashMap<String, watch::Receiver<bool>>>,
+}
+
+/// How many requests are being answered.
+#[derive(Debug, Default)]
+struct Present {
+    now: usize,
+    most: usize,
 }
 
 impl Answer {
@@ -109,6 +120,8 @@ impl HttpBin {
         let shared = Arc::new(Shared {
             seen: watch::Sender::default(),
             answers: Mutex::default(),
+            first_answers: Mutex::default(),
+            present: Mutex::default(),
             gates: Mutex::default(),
         });
         tokio::spawn(accept(listener, Arc::clone(&shared)));
@@ -127,6 +140,17 @@ impl HttpBin {
             .lock()
             .unwrap()
             .insert(path.to_owned(), answer);
+    }
+
+    /// Answers the first so many requests to a path like this, counted from the server's start; the others as ever.
+    pub fn answer_first(&self, path: &str, times: usize, answer: Answer) {
+        let mut first_answers = self.shared.first_answers.lock().unwrap();
+        first_answers.insert(path.to_owned(), (times, answer));
+    }
+
+    /// The most requests that were there at once.
+    pub fn most_at_once(&self) -> usize {
+        self.shared.present.lock().unwrap().most
     }
 
     /// Has requests to a path wait, those that are there already excepted.
@@ -166,6 +190,15 @@ impl HttpBin {
     }
 }
 
+/// Counts a request as gone when it is dropped.
+struct Leaving<'a>(&'a Mutex<Present>);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().now -= 1;
+    }
+}
+
 fn count(seen: &[Seen], path: &str) -> usize {
     seen.iter().filter(|request| request.path == path).count()
 }
@@ -186,6 +219,15 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 impl Shared {
+    /// Counts a request as there for as long as what it gives is kept, also if the client breaks off.
+    fn enter(&self) -> Leaving<'_> {
+        let mut present = self.present.lock().unwrap();
+        present.now += 1;
+        present.most = present.most.max(present.now);
+        drop(present);
+        Leaving(&self.present)
+    }
+
     async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
         let path = head.uri.path().to_owned();
@@ -202,14 +244,20 @@ impl Shared {
                 .map(http_body_util::Collected::to_bytes)
                 .unwrap_or_default(),
         };
-        self.seen.send_modify(|all| all.push(seen));
-        let count = count(&self.seen.borrow(), &path);
+        let _present = self.enter();
+        let mut count = 0;
+        self.seen.send_modify(|all| {
+            all.push(seen);
+            count = self::count(all, &path);
+        });
         let gate = self.gates.lock().unwrap().get(&path).cloned();
         if let Some(mut gate) = gate {
             // An error says that who held it is gone, which releases it too.
             drop(gate.wait_for(|open| *open).await);
         }
-        let answer = self.answers.lock().unwrap().get(&path).cloned();
+        let first = self.first_answers.lock().unwrap().get(&path).cloned();
+        let first = first.and_then(|(times, answer)| (count <= times).then_some(answer));
+        let answer = first.or_else(|| self.answers.lock().unwrap().get(&path).cloned());
         let answer = answer.unwrap_or_else(|| Answer::status(200));
         let mut response = Response::builder().status(StatusCode::from_u16(answer.status).unwrap());
         for (name, value) in answer.headers {

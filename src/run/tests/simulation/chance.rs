@@ -1,5 +1,7 @@
 //! Chance, as a list of numbers.
 
+use std::ops::Range;
+
 use proptest::prelude::*;
 
 /// Numbers to choose by; after the last one it is always the first choice.
@@ -17,7 +19,12 @@ impl Chance {
 
 /// Any list of choices; short ones, where nearly all goes well, as well as long ones.
 pub(in crate::run::tests) fn any_chance() -> impl Strategy<Value = Chance> {
-    prop::collection::vec(any::<u8>(), 0..400).prop_map(|numbers| Chance {
+    any_numbers(0..400)
+}
+
+/// Any list of so many choices.
+pub(in crate::run::tests) fn any_numbers(length: Range<usize>) -> impl Strategy<Value = Chance> {
+    prop::collection::vec(any::<u8>(), length).prop_map(|numbers| Chance {
         numbers: numbers.into_iter(),
     })
 }

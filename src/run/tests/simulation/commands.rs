@@ -2,38 +2,47 @@
 
 use chrono::TimeDelta;
 
-use super::{Flight, Simulation};
+use super::{Flight, Launch, Simulation, Task};
 use crate::flow::Effect;
-use crate::flow::graph::NodeIndex;
 use crate::run::Command;
 use crate::run::event::{
-    RunCancelled, RunFailed, RunResumed, RunStarted, RunSucceeded, RunWaiting, StepCancelled,
-    StepOutcomeUnknown, StepSkipped, StepStarted,
+    Awaited, RunCancelled, RunFailed, RunResumed, RunStarted, RunWaiting, StepCancelled,
+    StepExpired, StepOutcomeUnknown, StepSkipped, StepStarted,
 };
-use crate::run::state::StopCause;
-use crate::run::tests::story::{failure, payload};
+use crate::run::scope::StepKey;
+use crate::run::state::{StopCause, WaitReason};
+use crate::run::step::Woken;
+use crate::run::tests::script::Trouble;
+use crate::run::tests::story::failure;
 
-/// More rounds than a run of 30 nodes has things to do.
-const MOST_ROUNDS: usize = 500;
+/// More rounds than a run of 30 nodes has things to do at once.
+const MOST_ROUNDS: usize = 2_000;
 
 impl Simulation {
     /// Does all that can be done now.
     pub(super) fn decide(&mut self, asked: &impl Fn(&Self, &[Command])) {
         for _ in 0..MOST_ROUNDS {
-            if self.before_end.is_some() {
+            if self.before_end.is_some() || self.finishing {
                 return;
             }
             let commands = self.story.next();
             asked(self, &commands);
             let mut changed = false;
             for command in commands {
+                if !self.story.run.still_wants(&command) {
+                    changed = true;
+                    continue;
+                }
                 changed |= self.execute(command);
+                if self.before_end.is_some() {
+                    break;
+                }
             }
             if !changed {
                 return;
             }
         }
-        panic!("the run always wants more: {:?}", self.story.next());
+        panic!("the run always wants more: {self:?}");
     }
 
     fn execute(&mut self, command: Command) -> bool {
@@ -46,42 +55,50 @@ impl Simulation {
             Command::Resume(reason) => {
                 self.story.record(RunResumed { reason });
             }
-            Command::Skip(node) => {
-                let path = self.story.run.path(node);
+            Command::Skip(key) => {
+                let path = self.story.run.path(key);
                 self.story.record(StepSkipped { path });
             }
             Command::Attempt {
-                node,
+                key,
                 number,
                 waited,
-            } => return self.attempt(node, number, waited),
-            Command::Park(node) => {
-                let lost = self.story.run.step(node).attempts.last();
+            } => return self.attempt(key, number, waited),
+            Command::Expire(key) => {
+                let path = self.story.run.path(key);
+                let attempt = self.story.run.step(key).attempt();
+                self.record_end(StepExpired { path, attempt });
+            }
+            Command::Collect(key) => self.fly_beside(key, Task::Collect),
+            Command::FailLoop(key, _) => self.fails_for_good(key, "ITEM_FAILED"),
+            Command::Condemn(key) => self.fails_for_good(key, "RESOLVED_AS_FAILED"),
+            Command::Park(key) => {
+                let lost = self.story.run.step(key).attempts.last();
                 let lost = lost.expect("an attempt was lost").clone();
                 self.story.record(StepOutcomeUnknown {
-                    path: self.story.run.path(node),
+                    path: self.story.run.path(key),
                     attempt: lost.number,
                     started_at: lost.started_at,
                     error: failure("INTERRUPTED"),
                 });
             }
             Command::Stop(cause) => return self.stop(cause),
-            Command::Abandon(node, cause) => {
-                let flight = self.flights.remove(&node);
-                self.story.run.landed(node);
-                let last = self.story.run.step(node).attempt();
-                let number = flight.map_or(last, |flight| flight.number);
-                let outcome_unknown = self.story.run.cut_leaves_doubt(node);
-                self.cut(node, number, cause, outcome_unknown);
+            Command::StopStep(key) => return self.stop_step(key),
+            Command::Abandon(key, cause) => self.abandon(key, cause),
+            Command::Succeed => {
+                self.finishing = true;
+                if self.chance.pick(4) != 3 {
+                    self.finishes();
+                }
             }
-            Command::Succeed => self.record_end(RunSucceeded { output: payload() }),
             Command::Fail(error) => self.record_end(RunFailed { error }),
             Command::Cancel => {
                 let reason = self.story.run.cancel_reason().to_owned();
                 self.record_end(RunCancelled { reason });
             }
             Command::Wait { reason, until } => {
-                if until - now <= TimeDelta::seconds(5) {
+                let lingers = reason == WaitReason::Child && self.chance.pick(2) == 1;
+                if until - now <= TimeDelta::seconds(5) || lingers {
                     return false;
                 }
                 self.record_end(RunWaiting { reason, until });
@@ -90,75 +107,160 @@ impl Simulation {
         true
     }
 
-    fn attempt(&mut self, node: NodeIndex, number: u32, waited: bool) -> bool {
+    /// A loop fails as an item did, or a step as somebody decided.
+    fn fails_for_good(&mut self, key: StepKey, reason: &'static str) {
+        let step = self.story.run.step(key);
+        let last = step.attempts.last().expect("it was tried");
+        let (number, started_at) = (last.number, last.started_at);
+        let trouble = Trouble {
+            reason,
+            retryable: false,
+            asked: None,
+        };
+        self.attempt_failed(key, number, started_at, &trouble);
+    }
+
+    fn attempt(&mut self, key: StepKey, number: u32, waited: bool) -> bool {
         if !self.has_room() {
             return false;
         }
-        let is_pure = self.effect(node) == Effect::Pure;
-        let gate = if is_pure || waited {
+        let woken = self.story.run.woken(key).cloned();
+        let woken = waited.then(|| woken.unwrap_or(Woken::Time));
+        let is_child = matches!(woken, Some(Woken::Child { .. }));
+        let is_free = self.effect(key) == Effect::Pure || is_child;
+        let gate = if is_free || waited {
             self.story.run.last_sequence()
         } else {
             self.story.record(StepStarted {
-                path: self.story.run.path(node),
+                path: self.story.run.path(key),
                 attempt: number,
             })
         };
-        let step = self.story.run.step(node);
+        self.fly(key, number, Task::Run(woken), gate);
+        if is_free || gate <= self.durable() {
+            self.launch(key);
+        }
+        if is_free && self.chance.pick(3) == 0 {
+            // It had nothing to wait for, and is done before the next command.
+            self.land(key);
+        }
+        true
+    }
+
+    /// Work for a step that is none of its applet's needs no place and no durable start.
+    pub(super) fn fly_beside(&mut self, key: StepKey, task: Task) {
+        let number = self.story.run.step(key).attempt().max(1);
+        self.fly(key, number, task, 0);
+        self.launch(key);
+        if self.chance.pick(2) == 0 {
+            self.land(key);
+        }
+    }
+
+    pub(super) fn fly(&mut self, key: StepKey, number: u32, task: Task, gate: i64) {
+        let step = self.story.run.step(key);
+        assert!(!step.state.is_final(), "a decided step is let go: {self:?}");
         let going_on = step.attempts.last().filter(|last| last.number == number);
         let flight = Flight {
             number,
             started_at: going_on.map_or(self.story.now, |attempt| attempt.started_at),
             gate: Some(gate),
-            waited,
+            task,
         };
-        let doubled = self.flights.insert(node, flight);
-        assert!(doubled.is_none(), "a step is in flight twice");
-        self.story.run.launched(node);
-        let committed = self.story.journal[self.committed - 1].sequence;
-        if is_pure || gate <= committed {
-            self.launch(node);
-        }
-        if is_pure && self.chance.pick(3) == 0 {
-            // It had nothing to wait for, and is done before the next command.
-            self.land(node);
-        }
-        true
+        let doubled = self.flights.insert(key, flight);
+        assert!(doubled.is_none(), "a step is in flight twice: {self:?}");
+        self.story.run.launched(key);
     }
 
-    /// Tells all attempts to end; those that have not begun will not.
+    pub(super) fn launch(&mut self, key: StepKey) {
+        let flight = self.flights.get_mut(&key).expect("it was assigned");
+        flight.gate = None;
+        if let Task::Run(woken) = &flight.task {
+            let (number, waited) = (flight.number, woken.is_some());
+            self.launches.push(Launch {
+                path: self.story.run.path(key).to_string(),
+                number,
+                effect: self.effect(key),
+                waited,
+            });
+        }
+    }
+
+    /// Tells all attempts and children to end; attempts that have not begun will not.
     fn stop(&mut self, cause: StopCause) -> bool {
         if self.stopping.replace(cause).is_some() {
             return false;
         }
-        let gated: Vec<(NodeIndex, u32)> = self
-            .flights
-            .iter()
-            .filter(|(_, flight)| flight.gate.is_some())
-            .map(|(&node, flight)| (node, flight.number))
-            .collect();
-        for (node, number) in gated {
-            self.flights.remove(&node);
-            self.story.run.landed(node);
-            self.cut(node, number, cause, false);
+        let gated = self.flights.iter().filter(|(_, it)| it.gate.is_some());
+        let gated: Vec<StepKey> = gated.map(|(&key, _)| key).collect();
+        for key in gated {
+            self.cut_gated(key, cause);
+        }
+        let waiting: Vec<StepKey> = self.story.run.waiting().map(|(key, _)| key).collect();
+        for key in waiting {
+            self.cancel_child(key);
         }
         true
     }
 
+    fn stop_step(&mut self, key: StepKey) -> bool {
+        if !self.told.insert(key) {
+            return false;
+        }
+        let flight = self.flights.get(&key);
+        if flight.is_some_and(|flight| flight.gate.is_some()) {
+            self.cut_gated(key, StopCause::ItemFailed);
+            return true;
+        }
+        self.cancel_child(key);
+        false
+    }
+
+    fn cut_gated(&mut self, key: StepKey, cause: StopCause) {
+        let flight = self.flights.remove(&key).expect("it was assigned");
+        self.story.run.landed(key);
+        self.cut(key, flight.number, cause, false);
+    }
+
+    fn cancel_child(&mut self, key: StepKey) {
+        let step = self.story.run.find_step(key);
+        let wait = step.and_then(|step| step.wait.as_ref());
+        if let Some(Awaited::Child { run_id }) = wait.map(|wait| &wait.what) {
+            let since = self.story.run.last_sequence();
+            self.told_children.entry(*run_id).or_insert(since);
+        }
+    }
+
+    fn abandon(&mut self, key: StepKey, cause: StopCause) {
+        let flight = self.flights.remove(&key);
+        self.story.run.landed(key);
+        self.cancel_child(key);
+        let last = self.story.run.step(key).attempt();
+        let number = flight.as_ref().map_or(last, |flight| flight.number);
+        let had_begun = flight.is_none_or(|flight| flight.gate.is_none());
+        let outcome_unknown = had_begun && self.story.run.cut_leaves_doubt(key);
+        self.cut(key, number, cause, outcome_unknown);
+    }
+
     pub(super) fn cut(
         &mut self,
-        node: NodeIndex,
+        key: StepKey,
         attempt: u32,
         cause: StopCause,
         outcome_unknown: bool,
     ) {
-        let last = self.story.run.step(node).attempts.last();
+        let step = self.story.run.step(key);
+        let last = step.attempts.last();
         let last = last.filter(|last| last.number == attempt);
+        let wait = step.wait.as_ref().map(|wait| &wait.what);
+        let approval = matches!(wait, Some(Awaited::Approval(_)));
         self.story.record(StepCancelled {
-            path: self.story.run.path(node),
+            path: self.story.run.path(key),
             attempt,
             started_at: last.map(|last| last.started_at),
             cause,
             outcome_unknown,
+            approval,
         });
     }
 }
