@@ -309,27 +309,7 @@ fn engine_status(error: engine::Error) -> Status {
             key,
             limit,
             open,
-        } => {
-            let (id, key) = (shown(flow_id.as_str()), shown(&key));
-            let scope = if key.is_empty() {
-                format!("flow {id}")
-            } else {
-                format!("flow {id} with the concurrency key {key}")
-            };
-            let what = format!(
-                "{open} runs of {scope} are open and FlowPolicy.max_open_runs is {limit}; wait for the end of one or \
-                 cancel one (ListRuns lists them), or change on_conflict"
-            );
-            Refusal::new(Code::ResourceExhausted, "MAX_OPEN_RUNS", &what)
-                .with("limit", limit)
-                .with("value", open)
-                .with("key", &key)
-                .with("flowId", &id)
-                .with("scope", "FlowPolicy.max_open_runs")
-                .quota(&scope, &what)
-                .retry_soon()
-                .status()
-        }
+        } => too_many_open_runs(&flow_id, &key, limit, open),
         engine::Error::PayloadNotFound { run_id, reference } => {
             let reference = shown(&reference);
             Refusal::new(
@@ -369,6 +349,28 @@ fn engine_status(error: engine::Error) -> Status {
         .retry_soon()
         .status(),
     }
+}
+
+fn too_many_open_runs(flow_id: &FlowId, key: &str, limit: u32, open: u32) -> Status {
+    let (id, key) = (shown(flow_id.as_str()), shown(key));
+    let scope = if key.is_empty() {
+        format!("flow {id}")
+    } else {
+        format!("flow {id} with the concurrency key {key}")
+    };
+    let what = format!(
+        "{open} runs of {scope} are open and FlowPolicy.max_open_runs is {limit}; wait for the end of one or \
+         cancel one (ListRuns lists them), or change on_conflict"
+    );
+    Refusal::new(Code::ResourceExhausted, "MAX_OPEN_RUNS", &what)
+        .with("limit", limit)
+        .with("value", open)
+        .with("key", &key)
+        .with("flowId", &id)
+        .with("scope", "FlowPolicy.max_open_runs")
+        .quota(&scope, &what)
+        .retry_soon()
+        .status()
 }
 
 fn store_status(error: &store::Error) -> Status {
