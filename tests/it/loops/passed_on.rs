@@ -115,7 +115,7 @@ async fn a_kill_while_it_is_cut_off_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_post_of_another_item_that_is_cut_off_is_left_in_doubt() {
+async fn a_post_of_another_item_is_cut_off_and_not_sent_again() {
     let server = TestServer::start().await;
     let bin = HttpBin::start().await;
     bin.answer("/1", Answer::status(404));
@@ -139,9 +139,9 @@ async fn a_post_of_another_item_that_is_cut_off_is_left_in_doubt() {
     assert_eq!(
         states,
         [
-            StepState::OutcomeUnknown,
+            StepState::Cancelled,
             StepState::Failed,
-            StepState::OutcomeUnknown
+            StepState::Cancelled
         ]
     );
     assert_eq!(bin.seen().len(), 3);
