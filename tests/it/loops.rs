@@ -6,6 +6,8 @@ mod errors;
 mod lists;
 mod nested;
 mod outputs;
+mod passed_on;
+mod places;
 mod recorded;
 mod sizes;
 mod steps;
