@@ -278,7 +278,7 @@ impl Engine {
                 }
                 (_, None) => {
                     let description = format!("{id} has several ways out, name one: {}", names());
-                    refuse(field, "REQUIRED", description);
+                    refuse(field, "HANDLE_REQUIRED", description);
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! `ForkRun`: what a fork takes from its original, what it executes, and what it says of that beforehand.
 
+mod control;
 mod crash;
 mod forecast;
 mod overrides;

@@ -52,7 +52,7 @@ async fn what_the_revision_does_not_have_is_refused_by_name() {
         pairs([
             ("from_nodes[1]", "UNKNOWN_NODE"),
             ("from_nodes[2]", "CONFLICT"),
-            ("output_ports.check", "REQUIRED"),
+            ("output_ports.check", "HANDLE_REQUIRED"),
             ("output_ports.end", "UNKNOWN_HANDLE"),
             ("output_overrides.none", "UNKNOWN_NODE"),
             ("output_ports.start", "CONFLICT"),

@@ -142,13 +142,16 @@ fn parent() -> impl Strategy<Value = Parent> {
 
 fn origin() -> impl Strategy<Value = Origin> {
     let nodes = prop::collection::vec(text().prop_map(|id| NodeId::from(&*id)), 0..3);
-    (run_id(), nodes, details()).prop_map(|(run_id, from_nodes, output_overrides)| Origin {
-        run_id,
-        from_nodes,
-        output_overrides,
-        sequence: 7,
-        output_ports: std::collections::BTreeMap::new(),
-    })
+    let ports = prop::collection::btree_map(text().prop_map(|id| NodeId::from(&*id)), text(), 0..3);
+    (run_id(), any::<i64>(), nodes, details(), ports).prop_map(
+        |(run_id, sequence, from_nodes, output_overrides, output_ports)| Origin {
+            run_id,
+            sequence,
+            from_nodes,
+            output_overrides,
+            output_ports,
+        },
+    )
 }
 
 fn reused() -> impl Strategy<Value = Reused> {
