@@ -54,14 +54,18 @@ impl Driver {
     }
 
     /// Has the child that a step waits for cancelled, if it waits for one.
-    fn cancel_child(&self, key: StepKey) {
+    ///
+    /// It is told once what causes that is durable: after a crash before, the run may go on with the child.
+    fn cancel_child(&mut self, key: StepKey) {
         let wait = self.run.find_step(key).and_then(|step| step.wait.as_ref());
         if let Some(Awaited::Child { run_id }) = wait.map(|wait| &wait.what) {
             let child = RunKey {
                 namespace: self.key.namespace.clone(),
                 run_id: *run_id,
             };
-            self.parts.order(Order::Cancel(child));
+            let at = self.run.last_sequence();
+            self.orders.push((at, Order::Cancel(child)));
+            self.give_orders();
         }
     }
 

@@ -170,7 +170,7 @@ impl Made {
     fn run(
         &self,
         input: &Value,
-        origin: Option<Origin>,
+        origin: Option<&Origin>,
         past: Option<&Past>,
         turns: &[prop::sample::Index],
     ) -> (Run, Done) {
@@ -190,7 +190,7 @@ impl Made {
         let queued = RunQueued {
             input: info(input),
             parent: None,
-            origin: origin.clone(),
+            origin: origin.cloned(),
             blocked: false,
         };
         record(&mut run, &mut done, queued.into());
@@ -351,8 +351,8 @@ proptest! {
         let past = Past::new(run_id(1), then, original.recipes.clone(), new.recipes.clone());
         let input = json!(changes.input);
 
-        let (fork, forked) = new.run(&input, Some(origin.clone()), Some(&past), &orders.1);
-        let (scratch, from_scratch) = new.run(&input, Some(origin.clone()), None, &orders.2);
+        let (fork, forked) = new.run(&input, Some(&origin), Some(&past), &orders.1);
+        let (scratch, from_scratch) = new.run(&input, Some(&origin), None, &orders.2);
 
         // What stands is what a run from scratch gives.
         for (node, step) in fork.steps() {
@@ -407,7 +407,7 @@ proptest! {
         };
         let past = Past::new(run_id(1), run, made.recipes.clone(), made.recipes.clone());
 
-        let (_, forked) = made.run(&json!(0), Some(origin.clone()), Some(&past), &orders.1);
+        let (_, forked) = made.run(&json!(0), Some(&origin), Some(&past), &orders.1);
 
         prop_assert!(forked.executed.is_empty());
         prop_assert_eq!(&forked.reused, &first.executed);

@@ -184,15 +184,14 @@ impl Walk<'_> {
         let mut failed = false;
         for item in 0..self.script.items(path) {
             let prefix = format!("{path}[{item}]/");
-            match self.graph(body, &prefix, fails_run && !stands) {
-                Some(ends) => list.push(ItemFate::Succeeded(ends)),
-                None => {
-                    failed = true;
-                    self.forget(&prefix);
-                    if on_item_error == OnItemError::Collect {
-                        list.push(ItemFate::Failed);
-                    }
-                }
+            if let Some(ends) = self.graph(body, &prefix, fails_run && !stands) {
+                list.push(ItemFate::Succeeded(ends));
+                continue;
+            }
+            failed = true;
+            self.forget(&prefix);
+            if on_item_error == OnItemError::Collect {
+                list.push(ItemFate::Failed);
             }
         }
         if failed && !stands {

@@ -117,10 +117,10 @@ async fn repeated_pauses_and_resumes_give_the_same_answer_and_one_event() {
 
     server.run_in_state(&run_id, RunState::Waiting).await;
     let events = server.events_after(&run_id, 0).await;
-    let resumed = events
+    let goes_on = events
         .iter()
         .filter(|event| matches!(&event.event, Some(Event::RunResumed(event)) if event.reason() == WaitReason::Paused));
-    assert_eq!((one, resumed.count()), (1, 1), "{:?}", kinds(&events));
+    assert_eq!((one, goes_on.count()), (1, 1), "{:?}", kinds(&events));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -51,11 +51,10 @@ fn refusal(call: Call, state: RunState) -> Option<&'static str> {
     match call {
         Watch => None,
         Cancel => matches!(state, Succeeded | Failed).then_some(DONE),
-        Pause | Resume if state == Cancelling => Some("RUN_CANCELLING"),
+        Pause | Resume | ResolveStep if state == Cancelling => Some("RUN_CANCELLING"),
         Pause | Resume | Signal => is_final.then_some(DONE),
         Retry => (state != Failed).then_some("RUN_NOT_FAILED"),
         Delete => (!is_final).then_some("RUN_NOT_DONE"),
-        ResolveStep if state == Cancelling => Some("RUN_CANCELLING"),
         ResolveStep if is_final => Some(DONE),
         ResolveStep => Some("STEP_NOT_RESOLVABLE"),
     }
@@ -111,10 +110,9 @@ impl Stage {
     async fn run(&self, state: RunState) -> String {
         let server = self.server(state);
         let flow = match state {
-            Queued => "good",
+            Queued | Succeeded => "good",
             Running => "get",
             Waiting | Paused | Cancelling | Cancelled => "wait",
-            Succeeded => "good",
             Failed => "bad",
             RunState::Unspecified => unreachable!(),
         };

@@ -88,7 +88,7 @@ fn kinds_of_steps() -> Vec<(&'static str, BoxedStrategy<Event>)> {
         },
         "child_started": ChildStarted {
             path in path(), attempt in number(), started_at in time(), run_id in run_id(),
-            flow_id in text().prop_map(|id| FlowId::new(id)), flow_key in any::<i64>(), revision in any::<i32>(),
+            flow_id in text().prop_map(FlowId::new), flow_key in any::<i64>(), revision in any::<i32>(),
             input in payload(), until in time(),
         },
         "child_ended": ChildEnded {

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::{all_settled, any_world, is_ending, is_held, times};
 use crate::flow::Effect;
 use crate::run::event::Awaited;
-use crate::run::scope::StepKey;
+use crate::run::scope::{Scope, StepKey};
 use crate::run::state::{RunState, StepState};
 use crate::run::tests::reference::{Fate, deliverers, fates};
 use crate::run::tests::simulation::{Applets, Simulation};
@@ -69,7 +69,7 @@ fn nodes_are_as_the_ports_say(now: &Simulation) {
 
 fn can_be_done(now: &Simulation, command: &Command) -> bool {
     let run = &now.story.run;
-    let is_closed = |scope| run.find_scope(scope).is_none_or(|scope| scope.is_closed());
+    let is_closed = |scope| run.find_scope(scope).is_none_or(Scope::is_closed);
     let is_idle = |key: &StepKey| !run.in_flight().contains(key) && !is_ending(now);
     match command {
         Command::Attempt {

@@ -73,30 +73,30 @@ impl Book {
         let mut written = Vec::new();
         for (place, sketch) in (0..).zip(sketches) {
             let mut shape = node(&sketch.id, sketch.effect);
-            let mut line = format!("{} {:?}", sketch.id, sketch.effect);
+            let mut line = vec![format!("{} {:?}", sketch.id, sketch.effect)];
             if !sketch.manner.ports.is_empty() {
-                line += &format!(" {:?}", sketch.manner.ports);
+                line.push(format!("{:?}", sketch.manner.ports));
             }
             if let Some(retry) = &sketch.manner.retry {
-                line += &format!(
-                    " {} attempts, {:?} apart, safe on {:?}",
+                line.push(format!(
+                    "{} attempts, {:?} apart, safe on {:?}",
                     retry.max_attempts, retry.initial_interval, retry.safe_on
-                );
+                ));
             }
             if let Some(on_error) = &sketch.manner.on_error {
-                line += &format!(" {on_error:?}");
+                line.push(format!("{on_error:?}"));
             }
             if let Some(OnError::Fallback(node)) = &sketch.manner.on_error {
                 shape.fallback = Some(node.clone());
             }
             if let (Some((body, text)), Some(turns)) = (sketch.body, sketch.manner.turns) {
                 shape.body = Some(body);
-                line += &format!(" {turns:?} of {{{text}}}");
+                line.push(format!("{turns:?} of {{{text}}}"));
             }
             self.manners
                 .insert((number, NodeIndex(place)), sketch.manner);
             shapes.push(shape);
-            written.push(line);
+            written.push(line.join(" "));
         }
         let text = format!("{}; {}", written.join(", "), edges.join(", "));
         let edges: Vec<Edge> = edges.iter().map(|text| edge(text)).collect();

@@ -115,8 +115,8 @@ impl Simulation {
     /// script knows what somebody decides.
     fn resolution(&self, key: StepKey) -> (Resolution, String) {
         let last = self.story.run.step(key).attempts.last();
-        let lost = last.and_then(|last| last.error.as_ref());
-        if lost.is_none_or(|error| error.reason == INTERRUPTED) {
+        let error = last.and_then(|last| last.error.as_ref());
+        if error.is_none_or(|error| error.reason == INTERRUPTED) {
             return (Resolution::Retry, String::new());
         }
         let port = match self.act(key).collect {
