@@ -35,7 +35,7 @@ pub fn read(document: &Value) -> Result<Draft, Vec<Violation>> {
 ///
 /// # Errors
 ///
-/// As [`read`], with paths inside the policy.
+/// As [`fn@read`], with paths inside the policy.
 pub fn read_retry(policy: &Value) -> Result<RetryPolicy, Vec<Violation>> {
     let mut problems = Problems::default();
     let policy = read::retry_of(policy, String::new(), &mut problems);
@@ -46,7 +46,7 @@ pub fn read_retry(policy: &Value) -> Result<RetryPolicy, Vec<Violation>> {
 ///
 /// # Errors
 ///
-/// As [`read`], with paths inside the document.
+/// As [`fn@read`], with paths inside the document.
 pub fn read_on_error(action: &Value) -> Result<Option<OnError>, Vec<Violation>> {
     let mut problems = Problems::default();
     let action = read::on_error_of(action, String::new(), &mut problems);
@@ -57,7 +57,7 @@ pub fn read_on_error(action: &Value) -> Result<Option<OnError>, Vec<Violation>> 
 ///
 /// # Errors
 ///
-/// As [`read`], with paths inside the body (`nodes[0].timeout`).
+/// As [`fn@read`], with paths inside the body (`nodes[0].timeout`).
 pub fn read_body(body: &Value) -> Result<Body, Vec<Violation>> {
     let mut problems = Problems::default();
     let body = read::body(body, &mut problems);
