@@ -25,6 +25,7 @@ mod retry;
 pub mod signal;
 mod start;
 mod view;
+mod wakes;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -45,6 +46,7 @@ use self::lease::{Lease, Moment};
 use self::payloads::Payloads;
 use self::plan::Plans;
 use self::pool::Pool;
+use self::wakes::Wakes;
 use crate::applet::registry::Registry;
 use crate::cpu::Cpu;
 use crate::egress::Egress;
@@ -133,6 +135,7 @@ struct Inner {
     draining: CancellationToken,
     abandon: CancellationToken,
     tick_soon: Notify,
+    wakes: Wakes,
     reachable: watch::Sender<bool>,
 }
 
@@ -310,6 +313,7 @@ impl Engine {
                 draining: CancellationToken::new(),
                 abandon,
                 tick_soon: Notify::new(),
+                wakes: Wakes::default(),
                 reachable: watch::Sender::new(true),
             }),
         };

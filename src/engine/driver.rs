@@ -60,8 +60,8 @@ pub enum Message {
 pub enum Exit {
     /// The run has ended.
     Ended,
-    /// The run waits and belongs to nobody.
-    Parked,
+    /// The run waits and belongs to nobody, until this time.
+    Parked(DateTime<Utc>),
     /// The run belongs to somebody else.
     Fenced,
     /// The run never came into being: its request id was taken.

@@ -107,8 +107,9 @@ impl Engine {
                     "a tick failed and is repeated"
                 );
             }
+            let pause = self.inner.wakes.pause(self.inner.parts.clock.now(), TICK);
             tokio::select! {
-                () = tokio::time::sleep(TICK) => {}
+                () = tokio::time::sleep(pause) => {}
                 () = self.inner.tick_soon.notified() => {}
             }
         }
@@ -245,13 +246,13 @@ impl Engine {
             .await;
         let ended = !matches!(
             exit,
-            Ok(Exit::Parked | Exit::Fenced | Exit::Unborn | Exit::Drained)
+            Ok(Exit::Parked(_) | Exit::Fenced | Exit::Unborn | Exit::Drained)
         );
         // One that was blocked may have been paused, and be in line again.
-        let moves_up =
-            ended || (was_blocked && exit.as_ref().is_ok_and(|exit| *exit == Exit::Parked));
+        let moves_up = ended || (was_blocked && matches!(exit, Ok(Exit::Parked(_))));
         match exit {
-            Ok(Exit::Ended | Exit::Parked | Exit::Fenced | Exit::Unborn | Exit::Drained) => {}
+            Ok(Exit::Parked(until)) => self.inner.wakes.note(until),
+            Ok(Exit::Ended | Exit::Fenced | Exit::Unborn | Exit::Drained) => {}
             Ok(Exit::Rejected(reason)) => self.fail_now(&key, "JOURNAL_REJECTED", reason).await,
             Err(_) => {
                 error!(run.id = %key, "the driver of the run panicked, which is a bug");

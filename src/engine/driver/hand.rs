@@ -122,8 +122,8 @@ impl Driver {
             if self.run.state().is_final() {
                 return Some(Exit::Ended);
             }
-            if self.run.waits_until().is_some() {
-                return Some(Exit::Parked);
+            if let Some(until) = self.run.waits_until() {
+                return Some(Exit::Parked(until));
             }
             // A wait of a step has ended, and the run goes on.
             self.before_end = None;
