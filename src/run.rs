@@ -7,6 +7,7 @@ mod apply;
 pub mod event;
 mod fact;
 mod fates;
+mod look;
 mod next;
 mod reopen;
 pub mod reuse;
@@ -25,13 +26,12 @@ use chrono::{DateTime, Utc};
 
 pub use self::apply::Mismatch;
 pub use self::next::{Command, FAR, STOP_GRACE};
-use self::scope::{EdgeState, Scope, ScopeId, StepKey};
+use self::scope::{Scope, ScopeId, StepKey};
 use self::turns::Turns;
-use crate::flow::graph::{EdgeIndex, Graph, NodeIndex};
-use crate::ids::{NodeId, StepPath};
+use crate::flow::graph::Graph;
 use event::{Origin, Parent, PayloadInfo, Recorded, RunError};
-use state::{RunState, StepState, WaitReason};
-use step::{Step, Wait, Woken};
+use state::{RunState, WaitReason};
+use step::Woken;
 
 /// One execution of one revision.
 #[derive(Clone, Debug)]
@@ -202,96 +202,6 @@ impl Run {
         self.history.last_sequence
     }
 
-    /// One step, if its item is still known.
-    #[must_use]
-    pub fn find_step(&self, key: StepKey) -> Option<&Step> {
-        self.history
-            .scopes
-            .get(&key.scope)?
-            .steps
-            .get(key.node.at())
-    }
-
-    /// One step of an item that is still known, which that of a step in flight may not be.
-    ///
-    /// # Panics
-    ///
-    /// If it is not.
-    #[must_use]
-    pub fn step(&self, key: StepKey) -> &Step {
-        self.find_step(key).expect("the item is still known")
-    }
-
-    /// The step of a node of the run's own graph.
-    #[must_use]
-    pub fn top_step(&self, node: NodeIndex) -> &Step {
-        self.step(StepKey::top(node))
-    }
-
-    /// All steps of the run's own graph, in the order of the nodes.
-    pub fn steps(&self) -> impl Iterator<Item = (NodeIndex, &Step)> {
-        self.scope(ScopeId::TOP).steps()
-    }
-
-    /// One opening of a graph that is still known.
-    ///
-    /// # Panics
-    ///
-    /// If it is not.
-    #[must_use]
-    pub fn scope(&self, id: ScopeId) -> &Scope {
-        self.history
-            .scopes
-            .get(&id)
-            .expect("the item is still known")
-    }
-
-    /// The same, if it is still known.
-    #[must_use]
-    pub fn find_scope(&self, id: ScopeId) -> Option<&Scope> {
-        self.history.scopes.get(&id)
-    }
-
-    /// The graph that a scope opens.
-    #[must_use]
-    pub fn graph_of(&self, id: ScopeId) -> &Arc<Graph> {
-        self.scope(id).graph()
-    }
-
-    /// The step of this path, if its item is still known.
-    #[must_use]
-    pub fn find(&self, path: &StepPath) -> Option<StepKey> {
-        let mut scope = ScopeId::TOP;
-        let mut rest = path.as_str();
-        while let Some((turn, inner)) = rest.split_once('/') {
-            let (node, item) = turn.strip_suffix(']')?.split_once('[')?;
-            let node = self.find_scope(scope)?.graph().find(node)?;
-            let item: u32 = item.parse().ok()?;
-            let turns = self.turns(StepKey { scope, node })?;
-            scope = match turns.open.get(&item) {
-                Some(id) => *id,
-                None => self.find_item(StepKey { scope, node }, item)?,
-            };
-            rest = inner;
-        }
-        let node = self.find_scope(scope)?.graph().find(rest)?;
-        Some(StepKey { scope, node })
-    }
-
-    /// The scope of an item of a loop, among all that are known.
-    #[must_use]
-    pub fn find_item(&self, of: StepKey, item: u32) -> Option<ScopeId> {
-        // Later ones first: an item may have been opened again in a later attempt.
-        let mut scopes = self.history.scopes.iter().rev();
-        let found = scopes.find(|(_, scope)| {
-            scope
-                .place
-                .as_ref()
-                .is_some_and(|place| place.of == of && place.item == item)
-        });
-        found.map(|(id, _)| *id)
-    }
-
     /// Top-level steps that are finished, skipped or cut off.
     #[must_use]
     pub fn progress(&self) -> u32 {
@@ -399,74 +309,6 @@ impl Run {
         &self.in_flight
     }
 
-    /// The nodes whose outputs reach a step, each once, in edge order.
-    #[must_use]
-    pub fn delivered(&self, key: StepKey) -> Vec<NodeIndex> {
-        let mut sources = Vec::new();
-        let scope = self.scope(key.scope);
-        for &edge in &scope.graph.node(key.node).incoming {
-            let source = scope.graph.edge(edge).source;
-            if scope.edges[edge.at()] == EdgeState::Live && !sources.contains(&source) {
-                sources.push(source);
-            }
-        }
-        sources
-    }
-
-    /// Whether an edge of the run's own graph delivered; `None` while that is not decided.
-    #[must_use]
-    pub fn is_edge_live(&self, edge: EdgeIndex) -> Option<bool> {
-        match self.scope(ScopeId::TOP).edges[edge.at()] {
-            EdgeState::Undecided => None,
-            EdgeState::Live => Some(true),
-            EdgeState::Dead => Some(false),
-        }
-    }
-
-    /// The steps whose outputs make the run's output, as far as they gave one.
-    #[must_use]
-    pub fn ends(&self) -> Vec<NodeIndex> {
-        self.scope(ScopeId::TOP)
-            .outputs()
-            .into_iter()
-            .map(|(node, _)| node)
-            .collect()
-    }
-
-    /// Ids of the nodes whose steps execute or wait.
-    #[must_use]
-    pub fn current_nodes(&self) -> Vec<NodeId> {
-        self.nodes_where(|step| {
-            matches!(
-                step.state,
-                StepState::Running
-                    | StepState::Waiting
-                    | StepState::OutcomeUnknown
-                    | StepState::Quarantined
-            )
-        })
-    }
-
-    /// Ids of the nodes whose steps succeeded.
-    #[must_use]
-    pub fn completed_nodes(&self) -> Vec<NodeId> {
-        self.nodes_where(|step| step.state == StepState::Succeeded)
-    }
-
-    /// The path of a step.
-    #[must_use]
-    pub fn path(&self, key: StepKey) -> StepPath {
-        self.scope(key.scope).path(key.node)
-    }
-
-    /// Steps that wait, with what they wait for.
-    pub fn waiting(&self) -> impl Iterator<Item = (StepKey, &Wait)> {
-        self.history
-            .waiting
-            .keys()
-            .filter_map(|&key| Some((key, self.find_step(key)?.wait.as_ref()?)))
-    }
-
     /// Steps with an open attempt in the journal.
     #[must_use]
     pub fn running(&self) -> &BTreeSet<StepKey> {
@@ -489,13 +331,5 @@ impl Run {
     #[must_use]
     pub fn unknown(&self) -> &BTreeSet<StepKey> {
         &self.history.unknown
-    }
-
-    fn nodes_where(&self, wanted: impl Fn(&Step) -> bool) -> Vec<NodeId> {
-        self.graph
-            .nodes()
-            .filter(|(index, _)| wanted(self.top_step(*index)))
-            .map(|(_, node)| node.id.clone())
-            .collect()
     }
 }
