@@ -30,13 +30,24 @@ impl Engine {
         payload: Value,
         named: Option<births::Request>,
     ) -> Result<bool, Error> {
+        let mut conn = self.store().conn().await?;
+        let full = signals::kept(&mut conn, key, MAX_KEPT).await? >= MAX_KEPT;
+        drop(conn);
+        // One that a step waits for right now is not kept: whatever else was sent does not keep it out.
+        let limit = if full
+            && self
+                .view(key)
+                .await?
+                .run
+                .find_awaiting_signal(&name)
+                .is_none()
+        {
+            Limit::Reached
+        } else {
+            Limit::Open
+        };
         let request = Request::Signal { name, payload };
         let mut conn = self.store().conn().await?;
-        let limit = if signals::kept(&mut conn, key, MAX_KEPT).await? < MAX_KEPT {
-            Limit::Open
-        } else {
-            Limit::Reached
-        };
         let sent = signals::send(&mut conn, key, &request, named.as_ref(), limit).await?;
         drop(conn);
         let id = key.run_id;

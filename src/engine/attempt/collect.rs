@@ -46,13 +46,7 @@ pub(super) async fn collect(
     let mut bytes: u64 = 0;
     for given in collection.given {
         let value = match given {
-            Given::Error(error) => json!({"error": {
-                "code": error.failure.reason,
-                "message": error.failure.message,
-                "step_path": error.path.as_ref().map(crate::ids::StepPath::as_str),
-                "attempt": error.attempt,
-                "details": error.failure.details,
-            }}),
+            Given::Error(error) => described(&error),
             Given::Outputs(outputs) => {
                 let mut values = Vec::with_capacity(outputs.len());
                 for (node, source) in outputs {
@@ -78,6 +72,25 @@ pub(super) async fn collect(
         port: String::new(),
         details: collection.details,
     })
+}
+
+/// An item's error as it stands in the list. Details that would nest too deep there are left out: what another service
+/// has answered must not fail the loop.
+fn described(error: &RunError) -> Value {
+    let entry = |details: Map<String, Value>| {
+        json!({"error": {
+            "code": error.failure.reason,
+            "message": error.failure.message,
+            "step_path": error.path.as_ref().map(crate::ids::StepPath::as_str),
+            "attempt": error.attempt,
+            "details": details,
+        }})
+    };
+    let mut list = json!([entry(error.failure.details.clone())]);
+    if crate::value::settle_output(&mut list, u64::MAX).is_err() {
+        return entry(Map::new());
+    }
+    entry(error.failure.details.clone())
 }
 
 /// A list that becomes too large is not put together first.

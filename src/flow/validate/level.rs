@@ -354,6 +354,11 @@ impl Walk<'_> {
                 let description = "edges leave this end node: the run goes on after it";
                 add("", "END_NOT_LAST", description.to_owned());
             }
+            if node.kind == "for_each" && node.retry.is_some() {
+                let description = "a loop whose item has failed is not repeated, only the making of its list is: items \
+                                   are repeated by the retry of the nodes in its body";
+                add("retry", "RETRY_OF_LOOP", description.to_owned());
+            }
             if let (Some(step), Some(run)) = (node.timeout, run_timeout)
                 && step > run
             {

@@ -142,12 +142,20 @@ async fn a_run_keeps_a_thousand_signals_that_nobody_has_asked_for() {
         while !sql.query_one(left, &[]).await.unwrap().get::<_, bool>(0) {}
     })
     .await;
-    let error = signal(&server, a_signal(&run_id, "go", &json!(2))).await;
+    let error = signal(&server, a_signal(&run_id, "other", &json!(2))).await;
     assert_error(
         &error.unwrap_err(),
         Code::ResourceExhausted,
         "TOO_MANY_SIGNALS",
     );
+    // What the run waits for is not kept, and gets through.
+    assert!(
+        signal(&server, a_signal(&run_id, "go", &json!("at last")))
+            .await
+            .unwrap()
+    );
+    let run = server.finished_run(&run_id).await;
+    assert_eq!(run.state(), RunState::Succeeded);
 }
 
 #[tokio::test(flavor = "multi_thread")]

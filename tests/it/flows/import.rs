@@ -249,6 +249,18 @@ async fn hostile_documents_are_refused_and_the_service_goes_on() {
             "{field}: {fields:?}"
         );
     }
+    let deep_schema = format!(
+        r#"{{"id": "d", "input_schema": {}1{}, "nodes": [{{"id": "n", "type": "merge"}}]}}"#,
+        r#"{"a":"#.repeat(45),
+        "}".repeat(45)
+    );
+    let asked = ImportFlowRequest {
+        validate_only: true,
+        ..document(&*deep_schema)
+    };
+    let answer = import(&server, asked).await.unwrap();
+    assert_eq!(answer.flow, None, "most clients could not read it back");
+    assert!(!answer.violations.is_empty());
     let unknown = ImportFlowRequest {
         format: 77,
         flow_id: "a b".to_owned(),

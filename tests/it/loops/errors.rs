@@ -269,6 +269,24 @@ async fn items_have_fallbacks_and_default_outputs_and_go_on_without() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_nests_as_deep_as_it_may_does_not_fail_a_loop_that_collects() {
+    let server = TestServer::start().await;
+    let bin = HttpBin::start().await;
+    for depth in 22..30_usize {
+        let deep = format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+        let answer = Answer::status(400).header("content-type", "application/json");
+        bin.answer(&format!("/{}", depth - 22), answer.body(deep));
+    }
+
+    let run = run(&server, asking(&bin, "collect"), json!(vec![0; 8])).await;
+
+    let list = output(&run);
+    for item in 0..8 {
+        assert_eq!(list[item]["error"]["code"], "HTTP_4XX", "{item}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_attempt_inside_an_item_has_its_own_time() {
     let server = TestServer::start().await;
     let bin = HttpBin::start().await;
