@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use synapps::proto::watch_run_response::Message;
-use synapps::proto::{RunState, StepResolution, WatchRunRequest};
+use synapps::proto::{ForkRunRequest, RunState, StepResolution, WatchRunRequest};
 use tonic::{Code, Status};
 
 use super::{a_signal, asking, delete, pause, resolve, resume, retry, signal, verdict};
@@ -28,11 +28,12 @@ enum Call {
     Watch,
     Signal,
     ResolveStep,
+    Fork,
 }
 
-use Call::{Cancel, Delete, Pause, ResolveStep, Resume, Retry, Signal, Watch};
+use Call::{Cancel, Delete, Fork, Pause, ResolveStep, Resume, Retry, Signal, Watch};
 
-const CALLS: [Call; 8] = [
+const CALLS: [Call; 9] = [
     Cancel,
     Pause,
     Resume,
@@ -41,6 +42,7 @@ const CALLS: [Call; 8] = [
     Watch,
     Signal,
     ResolveStep,
+    Fork,
 ];
 
 const DONE: &str = "RUN_ALREADY_DONE";
@@ -49,7 +51,7 @@ const DONE: &str = "RUN_ALREADY_DONE";
 fn refusal(call: Call, state: RunState) -> Option<&'static str> {
     let is_final = matches!(state, Succeeded | Failed | Cancelled);
     match call {
-        Watch => None,
+        Watch | Fork => None,
         Cancel => matches!(state, Succeeded | Failed).then_some(DONE),
         Pause | Resume | ResolveStep if state == Cancelling => Some("RUN_CANCELLING"),
         Pause | Resume | Signal => is_final.then_some(DONE),
@@ -174,6 +176,15 @@ impl Stage {
                         .await?
                         .state(),
                 )
+            }
+            Fork => {
+                let request = ForkRunRequest {
+                    run_id: run_id.to_owned(),
+                    ..ForkRunRequest::default()
+                };
+                let fork = server.runs().fork_run(request).await?.into_inner();
+                assert_eq!(fork.run.unwrap().forked_from, run_id);
+                None
             }
             Watch => {
                 let request = WatchRunRequest {

@@ -7,7 +7,7 @@ use synapps::proto::{
 };
 use synapps::store::inbox::Request;
 
-use super::{explained, kinds, one, post};
+use super::{explain, explained, kinds, one, post};
 use crate::support::calls::Calls;
 use crate::support::flows::{chain, flow_with_ends};
 use crate::support::http_bin::{Answer, HttpBin};
@@ -254,4 +254,71 @@ async fn it_is_cancelled_and_waits_for_what_is_in_flight() {
     assert_eq!(ending.reason, "no more");
     assert!(ending.grace_end_time.is_some());
     assert_eq!(server.finished_run(&run).await.state(), RunState::Cancelled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_has_failed_and_waits_for_what_is_in_flight() {
+    let server = TestServer::start().await;
+    let bin = HttpBin::start().await;
+    let _held = bin.hold("/slow");
+    let late = bin.hold("/late");
+    bin.answer("/late", Answer::status(500));
+    let get = |path: &str| json!({ "url": bin.url(path) });
+    server
+        .save(chain("gets", &[("get", "http_request", get("/slow"))]))
+        .await;
+    let flow = flow_with_ends("outer")
+        .node("call", "subflow", json!({ "flow_id": "gets" }))
+        .node("bad", "http_request", get("/late"))
+        .edge("start", "call")
+        .edge("start", "bad")
+        .edge("call", "end")
+        .edge("bad", "end");
+    let run = server.save_and_start(flow.build(), &json!({})).await;
+    bin.requested("/slow", 1).await;
+    bin.requested("/late", 1).await;
+    // The child cannot end: somebody else's hand is on it.
+    let sql = server.sql().await;
+    let lock = "BEGIN; SELECT 1 FROM workflow_runs WHERE parent_run_id IS NOT NULL FOR UPDATE";
+    sql.batch_execute(lock).await.unwrap();
+    drop(late);
+
+    let answer = explained(&server, &run, ObstacleKind::Ending).await;
+    sql.batch_execute("COMMIT").await.unwrap();
+
+    let (_, detail) = one(&answer, ObstacleKind::Ending);
+    let Detail::Ending(ending) = detail else {
+        panic!("{detail:?}");
+    };
+    assert_eq!(ending.outcome(), RunState::Failed);
+    assert!(ending.reason.contains("HTTP_5XX"), "{}", ending.reason);
+    assert_eq!(server.finished_run(&run).await.state(), RunState::Failed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_executor_is_not_sure_of_its_lease() {
+    let server = TestServer::builder().flag("--lease=2s").start().await;
+    let bin = HttpBin::start().await;
+    let get = json!({ "url": bin.url("/get") });
+    server
+        .save(chain("gets", &[("get", "http_request", get)]))
+        .await;
+    // The lease cannot be renewed: somebody else's hand is on it.
+    let sql = server.sql().await;
+    let lock = "BEGIN; SELECT 1 FROM executors FOR UPDATE";
+    sql.batch_execute(lock).await.unwrap();
+
+    let held = crate::support::within("a run that is held back", async {
+        loop {
+            let run = server.start("gets", &json!({})).await;
+            if kinds(&explain(&server, &run).await).contains(&ObstacleKind::LeaseNotFirm) {
+                return run;
+            }
+        }
+    });
+    let run = held.await;
+    sql.batch_execute("COMMIT").await.unwrap();
+
+    let run = server.finished_run(&run).await;
+    assert_eq!(run.state(), RunState::Succeeded);
 }
