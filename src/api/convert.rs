@@ -29,13 +29,6 @@ pub fn unknown_enum(field: &str, number: i32) -> Violation {
     violation(field, "UNKNOWN_ENUM_VALUE", description)
 }
 
-/// What is said of a field whose behaviour comes with a later version.
-#[must_use]
-pub fn not_yet_supported(field: &str) -> Violation {
-    let description = "is not supported by this version: leave it out";
-    violation(field, "NOT_YET_SUPPORTED", description)
-}
-
 /// One thing that is wrong with a request.
 #[must_use]
 pub fn violation(field: &str, reason: &'static str, description: impl Into<String>) -> Violation {

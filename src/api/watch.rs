@@ -48,6 +48,15 @@ const PAGE_WITH_PAYLOADS: i64 = 16;
 /// How long the end of a watch waits for word of children that have not ended.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// How a replay reads events.
+fn page(with_payloads: bool) -> (Payloads, i64) {
+    if with_payloads {
+        (Payloads::Read, PAGE_WITH_PAYLOADS)
+    } else {
+        (Payloads::Left, PAGE)
+    }
+}
+
 /// What a watch is to show.
 #[derive(Debug)]
 #[expect(
@@ -213,11 +222,7 @@ impl Watch {
 
     /// Sends what the store has beyond the cursor; says whether the run has ended.
     async fn replay(&mut self) -> Result<bool, Stop> {
-        let (payloads, rows) = if self.options.include_payloads {
-            (Payloads::Read, PAGE_WITH_PAYLOADS)
-        } else {
-            (Payloads::Left, PAGE)
-        };
+        let (payloads, rows) = page(self.options.include_payloads);
         loop {
             let page = async {
                 let mut conn = self.api.engine.store().conn().await?;

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use super::Run;
 use super::scope::{EdgeState, Scope, ScopeId, StepKey};
-use super::state::StepState;
 use super::step::{Step, Wait};
-use crate::flow::graph::{EdgeIndex, Graph, NodeIndex};
+use crate::flow::graph::{Graph, NodeIndex};
 use crate::ids::{NodeId, StepPath};
 
 impl Run {
@@ -114,16 +113,6 @@ impl Run {
         sources
     }
 
-    /// Whether an edge of the run's own graph delivered; `None` while that is not decided.
-    #[must_use]
-    pub fn is_edge_live(&self, edge: EdgeIndex) -> Option<bool> {
-        match self.scope(ScopeId::TOP).edges[edge.at()] {
-            EdgeState::Undecided => None,
-            EdgeState::Live => Some(true),
-            EdgeState::Dead => Some(false),
-        }
-    }
-
     /// The steps whose outputs make the run's output, as far as they gave one.
     #[must_use]
     pub fn ends(&self) -> Vec<NodeIndex> {
@@ -137,21 +126,11 @@ impl Run {
     /// Ids of the nodes whose steps execute or wait.
     #[must_use]
     pub fn current_nodes(&self) -> Vec<NodeId> {
-        self.nodes_where(|step| {
-            matches!(
-                step.state,
-                StepState::Running
-                    | StepState::Waiting
-                    | StepState::OutcomeUnknown
-                    | StepState::Quarantined
-            )
-        })
-    }
-
-    /// Ids of the nodes whose steps succeeded.
-    #[must_use]
-    pub fn completed_nodes(&self) -> Vec<NodeId> {
-        self.nodes_where(|step| step.state == StepState::Succeeded)
+        self.graph
+            .nodes()
+            .filter(|(index, _)| self.top_step(*index).state.is_under_way())
+            .map(|(_, node)| node.id.clone())
+            .collect()
     }
 
     /// The path of a step.
@@ -166,13 +145,5 @@ impl Run {
             .waiting
             .keys()
             .filter_map(|&key| Some((key, self.find_step(key)?.wait.as_ref()?)))
-    }
-
-    fn nodes_where(&self, wanted: impl Fn(&Step) -> bool) -> Vec<NodeId> {
-        self.graph
-            .nodes()
-            .filter(|(index, _)| wanted(self.top_step(*index)))
-            .map(|(_, node)| node.id.clone())
-            .collect()
     }
 }

@@ -169,15 +169,7 @@ impl Scope {
 
     /// Whether no step of it executes, waits or is in doubt.
     pub(super) fn is_quiet(&self) -> bool {
-        !self.steps.iter().any(|step| {
-            matches!(
-                step.state,
-                StepState::Running
-                    | StepState::Waiting
-                    | StepState::OutcomeUnknown
-                    | StepState::Quarantined
-            )
-        })
+        !self.steps.iter().any(|step| step.state.is_under_way())
     }
 
     /// What its ends gave, as far as they gave something.

@@ -93,6 +93,17 @@ named_states!(
 );
 
 impl StepState {
+    /// Whether it executes, waits or is in doubt: begun, and not at its end.
+    #[must_use]
+    pub const fn is_under_way(self) -> bool {
+        match self {
+            Self::Running | Self::Waiting | Self::OutcomeUnknown | Self::Quarantined => true,
+            Self::Pending | Self::Succeeded | Self::Failed | Self::Skipped | Self::Cancelled => {
+                false
+            }
+        }
+    }
+
     /// Whether nothing can follow within the run.
     #[must_use]
     pub const fn is_final(self) -> bool {

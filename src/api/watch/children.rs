@@ -13,7 +13,6 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::cursor::{Admitted, Cursor};
-use super::{PAGE, PAGE_WITH_PAYLOADS};
 use crate::api::Api;
 use crate::api::convert::event::{Setting, Show, event};
 use crate::api::status::Result;
@@ -22,7 +21,7 @@ use crate::hub::Signal;
 use crate::ids::{RunId, RunKey, StepPath};
 use crate::proto::ChildEvent;
 use crate::run::event::{Event, Recorded};
-use crate::store::events::{self, Payloads};
+use crate::store::events;
 
 /// How many children are read at once; others are read later, and lose nothing by it.
 const AT_ONCE: usize = 16;
@@ -204,11 +203,7 @@ impl Shared {
         cursor: &mut Cursor,
         setting: Setting<'_>,
     ) -> Result<bool> {
-        let (payloads, rows) = if self.include_payloads {
-            (Payloads::Read, PAGE_WITH_PAYLOADS)
-        } else {
-            (Payloads::Left, PAGE)
-        };
+        let (payloads, rows) = super::page(self.include_payloads);
         loop {
             let mut conn = self.api.engine.store().conn().await?;
             let page = events::page(&mut conn, &child.key, cursor.last(), rows, payloads).await?;

@@ -87,10 +87,10 @@ fn described(error: &RunError) -> Value {
         }})
     };
     let mut list = json!([entry(error.failure.details.clone())]);
-    if crate::value::settle_output(&mut list, u64::MAX).is_err() {
-        return entry(Map::new());
+    match crate::value::settle_output(&mut list, u64::MAX) {
+        Ok(_) => list[0].take(),
+        Err(_) => entry(Map::new()),
     }
-    entry(error.failure.details.clone())
 }
 
 /// A list that becomes too large is not put together first.
