@@ -6,6 +6,7 @@
 pub mod duration;
 mod environment;
 pub mod listen;
+pub mod providers;
 pub mod secret;
 
 use std::time::Duration;
@@ -14,6 +15,7 @@ use clap::{Args, ValueEnum};
 
 pub use environment::{data_home, search_path};
 pub use listen::Listen;
+pub use providers::Providers;
 pub use secret::Secret;
 
 use crate::egress::Policy;
