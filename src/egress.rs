@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 pub use error::{Cause, Error, Progress};
+pub use failure::cause_of;
 pub use policy::{AllowRule, ParseError, Policy};
 
 use body::Tracker;
@@ -132,6 +133,30 @@ impl Egress {
         Ok(Self {
             clients: Arc::new(clients),
         })
+    }
+
+    /// A way out to everywhere, for what the operator and not a flow's author has named.
+    ///
+    /// # Errors
+    ///
+    /// As [`Egress::new`].
+    pub fn trusted() -> Result<Self, Error> {
+        Self::new(Policy::everything())
+    }
+
+    /// The HTTP client for requests to this URL, for libraries that speak HTTP themselves: what the URL says is checked
+    /// here, names when they are resolved. It follows no redirects, and knows neither deadlines nor bounds of answers.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::BadUrl`], [`Cause::Blocked`], [`Cause::Setup`].
+    pub fn client(&self, url: &Url) -> Result<reqwest::Client, Error> {
+        exchange::check(self.clients.policy(), url)
+            .and_then(|port| {
+                self.clients
+                    .get(port, Verification::Required, Delivery::Repeatable)
+            })
+            .map_err(|cause| cause.at(Progress::Unsent))
     }
 
     /// Sends a request and reads the whole answer.

@@ -7,6 +7,7 @@
 #![recursion_limit = "256"]
 
 pub mod ids;
+pub mod usage;
 pub mod value;
 
 pub mod flow;
@@ -18,11 +19,13 @@ pub mod egress;
 pub mod export;
 pub mod expression;
 pub mod import;
+pub mod llm;
 pub mod proto;
 pub mod provider;
 pub mod template;
 
 pub mod engine;
+pub mod files;
 pub mod hub;
 pub mod journal;
 pub mod store;

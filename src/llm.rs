@@ -155,7 +155,11 @@ pub async fn ask(call: Call<'_>, mut say: impl FnMut(&str) + Send) -> Result<Ans
 /// About how many tokens a call may come to: four bytes of a prompt are one, and the answer may be as long as it may.
 #[must_use]
 pub fn estimate(request: &Request) -> u64 {
-    let bytes: usize = request.messages.iter().map(|message| message.content.len()).sum();
+    let bytes: usize = request
+        .messages
+        .iter()
+        .map(|message| message.content.len())
+        .sum();
     let prompt = u64::try_from(bytes).unwrap_or(u64::MAX) / 4;
     prompt.saturating_add(request.sampling.max_tokens.into())
 }

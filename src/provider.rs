@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::config::{self, Secret};
+use crate::egress::{self, Egress};
 use limits::Limits;
 use prices::Prices;
 
@@ -131,6 +132,8 @@ struct Inner {
     accounts: BTreeMap<Provider, Account>,
     limits: Limits,
     prices: Prices,
+    /// To what the operator has named.
+    trusted: Egress,
 }
 
 /// What the server's environment says of one provider.
@@ -159,6 +162,9 @@ pub enum Error {
     /// The prices cannot be read.
     #[error("SYNAPPS_PRICES: {0}")]
     Prices(String),
+    /// The way out to them cannot be opened.
+    #[error(transparent)]
+    Egress(#[from] egress::Error),
 }
 
 impl Providers {
@@ -169,8 +175,8 @@ impl Providers {
     /// The first setting that cannot be used; no message holds a key.
     pub fn new(settings: &config::Providers) -> Result<Self, Error> {
         let mut accounts = BTreeMap::new();
-        for (provider, key, base_url) in settings.accounts() {
-            let base_url = match base_url.map(route::base_url) {
+        for (provider, key, url) in set_up(settings) {
+            let base_url = match url.map(|url| route::base_url(url.as_str())) {
                 Some(Err(message)) => {
                     let variable = provider.variable();
                     return Err(Error::BaseUrl { variable, message });
@@ -178,7 +184,8 @@ impl Providers {
                 Some(Ok(url)) => Some(url),
                 None => None,
             };
-            let key = key.cloned();
+            // An empty variable sets nothing: deployments leave such behind.
+            let key = key.filter(|key| !key.expose().trim().is_empty()).cloned();
             accounts.insert(provider, Account { key, base_url });
         }
         let limits = match &settings.provider_limits {
@@ -193,17 +200,17 @@ impl Providers {
             accounts,
             limits,
             prices,
+            trusted: Egress::trusted()?,
         })))
     }
 
-    /// Nothing set: no keys, no limits, no prices.
+    /// The way out that a route takes, where `guarded` is that of the flow's author.
     #[must_use]
-    pub fn none() -> Self {
-        Self(Arc::new(Inner {
-            accounts: BTreeMap::new(),
-            limits: Limits::default(),
-            prices: Prices::default(),
-        }))
+    pub fn egress<'a>(&'a self, route: &Route, guarded: &'a Egress) -> &'a Egress {
+        match route.via {
+            Via::Environment => &self.0.trusted,
+            Via::Policy => guarded,
+        }
     }
 
     /// How many requests and tokens each key may use, shared by the whole process.
@@ -221,4 +228,38 @@ impl Providers {
     fn account(&self, provider: Provider) -> Account {
         self.0.accounts.get(&provider).cloned().unwrap_or_default()
     }
+}
+
+/// Key and address of each provider, as they were set.
+fn set_up(
+    settings: &config::Providers,
+) -> impl Iterator<Item = (Provider, Option<&Secret>, Option<&Url>)> {
+    let config::Providers {
+        openai_api_key,
+        openai_base_url,
+        anthropic_api_key,
+        anthropic_base_url,
+        google_api_key,
+        google_base_url,
+        ollama_base_url,
+        custom_llm_api_key,
+        custom_llm_base_url,
+        stability_api_key,
+        stability_base_url,
+        flux_api_key,
+        flux_base_url,
+        prices: _,
+        provider_limits: _,
+    } = settings;
+    [
+        (Provider::Openai, openai_api_key, openai_base_url),
+        (Provider::Anthropic, anthropic_api_key, anthropic_base_url),
+        (Provider::Google, google_api_key, google_base_url),
+        (Provider::Ollama, &None, ollama_base_url),
+        (Provider::Custom, custom_llm_api_key, custom_llm_base_url),
+        (Provider::Stability, stability_api_key, stability_base_url),
+        (Provider::Flux, flux_api_key, flux_base_url),
+    ]
+    .into_iter()
+    .map(|(provider, key, url)| (provider, key.as_ref(), url.as_ref()))
 }

@@ -1,17 +1,20 @@
-//! Keys and addresses of the providers of models, their prices and limits.
+//! The providers of models and images, as the operator has set them up.
+//!
+//! Their variables have the names that these providers' own tools and the predecessor use. A base URL from here is
+//! trusted: it may lead to a private network.
 
 use std::path::PathBuf;
 
 use clap::Args;
+use url::Url;
 
 use super::Secret;
-use crate::provider::Provider;
 
-/// The providers of models: keys and addresses have the names that the providers' own tools use.
+/// Keys and addresses of providers, prices and limits.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Providers")]
 pub struct Providers {
-    /// The key of OpenAI
+    /// The key of OpenAI (models and images). Unset: only nodes with a key of their own can use it
     #[arg(
         long,
         env = "OPENAI_API_KEY",
@@ -20,11 +23,11 @@ pub struct Providers {
     )]
     pub openai_api_key: Option<Secret>,
 
-    /// Where OpenAI is. Unset: its public API
+    /// The base URL of OpenAI. Unset: https://api.openai.com/v1
     #[arg(long, env = "OPENAI_BASE_URL", value_name = "URL")]
-    pub openai_base_url: Option<String>,
+    pub openai_base_url: Option<Url>,
 
-    /// The key of Anthropic
+    /// The key of Anthropic (models). Unset: only nodes with a key of their own can use it
     #[arg(
         long,
         env = "ANTHROPIC_API_KEY",
@@ -33,11 +36,11 @@ pub struct Providers {
     )]
     pub anthropic_api_key: Option<Secret>,
 
-    /// Where Anthropic is. Unset: its public API
+    /// The base URL of Anthropic. Unset: https://api.anthropic.com
     #[arg(long, env = "ANTHROPIC_BASE_URL", value_name = "URL")]
-    pub anthropic_base_url: Option<String>,
+    pub anthropic_base_url: Option<Url>,
 
-    /// The key of Google's Gemini API
+    /// The key of Google (models). Unset: only nodes with a key of their own can use it
     #[arg(
         long,
         env = "GOOGLE_API_KEY",
@@ -46,15 +49,15 @@ pub struct Providers {
     )]
     pub google_api_key: Option<Secret>,
 
-    /// Where the Gemini API is. Unset: Google's public API
+    /// The base URL of Google. Unset: https://generativelanguage.googleapis.com/v1beta
     #[arg(long, env = "GOOGLE_BASE_URL", value_name = "URL")]
-    pub google_base_url: Option<String>,
+    pub google_base_url: Option<Url>,
 
-    /// Where Ollama is. Unset: port 11434 of this machine, if flows may call it
+    /// The base URL of Ollama (models). Unset: http://localhost:11434
     #[arg(long, env = "OLLAMA_BASE_URL", value_name = "URL")]
-    pub ollama_base_url: Option<String>,
+    pub ollama_base_url: Option<Url>,
 
-    /// The key of a server that speaks OpenAI's chat completions, if it wants one
+    /// The key of the provider `custom` (models, spoken to as OpenAI is). Unset: none is sent
     #[arg(
         long,
         env = "CUSTOM_LLM_API_KEY",
@@ -63,11 +66,11 @@ pub struct Providers {
     )]
     pub custom_llm_api_key: Option<Secret>,
 
-    /// Where that server is, up to what comes before /chat/completions
+    /// The base URL of the provider `custom`. Unset: only nodes with a base URL of their own can use it
     #[arg(long, env = "CUSTOM_LLM_BASE_URL", value_name = "URL")]
-    pub custom_llm_base_url: Option<String>,
+    pub custom_llm_base_url: Option<Url>,
 
-    /// The key of Stability AI
+    /// The key of Stability (images). Unset: only nodes with a key of their own can use it
     #[arg(
         long,
         env = "STABILITY_API_KEY",
@@ -76,67 +79,25 @@ pub struct Providers {
     )]
     pub stability_api_key: Option<Secret>,
 
-    /// Where Stability AI is. Unset: its public API
+    /// The base URL of Stability. Unset: https://api.stability.ai
     #[arg(long, env = "STABILITY_BASE_URL", value_name = "URL")]
-    pub stability_base_url: Option<String>,
+    pub stability_base_url: Option<Url>,
 
-    /// The key of Black Forest Labs
+    /// The key of Flux (images). Unset: only nodes with a key of their own can use it
     #[arg(long, env = "FLUX_API_KEY", value_name = "KEY", hide_env_values = true)]
     pub flux_api_key: Option<Secret>,
 
-    /// Where Black Forest Labs is. Unset: its public API
+    /// The base URL of Flux. Unset: https://api.bfl.ai/v1
     #[arg(long, env = "FLUX_BASE_URL", value_name = "URL")]
-    pub flux_base_url: Option<String>,
+    pub flux_base_url: Option<Url>,
 
-    /// A JSON file with the prices of models, in US dollars for a million tokens or for one image:
-    /// {"openai/gpt-4o": {"input": 2.5, "output": 10}}. Unset: no costs are told
+    /// A JSON file with prices in US dollars per million tokens, by provider and model:
+    /// {"openai/gpt-4o": {"input": 2.5, "output": 10}}. What it does not name costs nothing that is known
     #[arg(long, env = "SYNAPPS_PRICES", value_name = "FILE")]
     pub prices: Option<PathBuf>,
 
-    /// What each key may use in a minute, over all steps of this process:
-    /// openai=requests:60,tokens:100000;anthropic=requests:50. Unset: as much as the provider lets
+    /// The most requests and tokens a minute for each key of a provider:
+    /// openai=requests:60,tokens:100000;anthropic=requests:50. Unset: no limit but the provider's own
     #[arg(long, env = "SYNAPPS_PROVIDER_LIMITS", value_name = "LIMITS")]
     pub provider_limits: Option<String>,
-}
-
-impl Providers {
-    /// Key and address of each provider, as they were set.
-    pub fn accounts(&self) -> impl Iterator<Item = (Provider, Option<&Secret>, Option<&str>)> {
-        [
-            (
-                Provider::Openai,
-                &self.openai_api_key,
-                &self.openai_base_url,
-            ),
-            (
-                Provider::Anthropic,
-                &self.anthropic_api_key,
-                &self.anthropic_base_url,
-            ),
-            (
-                Provider::Google,
-                &self.google_api_key,
-                &self.google_base_url,
-            ),
-            (Provider::Ollama, &None, &self.ollama_base_url),
-            (
-                Provider::Custom,
-                &self.custom_llm_api_key,
-                &self.custom_llm_base_url,
-            ),
-            (
-                Provider::Stability,
-                &self.stability_api_key,
-                &self.stability_base_url,
-            ),
-            (Provider::Flux, &self.flux_api_key, &self.flux_base_url),
-        ]
-        .into_iter()
-        .map(|(provider, key, base_url)| {
-            // An empty variable sets nothing: deployments leave such behind.
-            let key = key.as_ref().filter(|key| !key.expose().trim().is_empty());
-            let base_url = base_url.as_deref().filter(|url| !url.trim().is_empty());
-            (provider, key, base_url)
-        })
-    }
 }

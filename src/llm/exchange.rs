@@ -44,7 +44,12 @@ async fn exchange(
     if status != StatusCode::OK {
         let headers = response.headers().clone();
         let body = beginning(response).await;
-        return Err(Failure::of_status(status, &headers, &body, host(call.route)));
+        return Err(Failure::of_status(
+            status,
+            &headers,
+            &body,
+            host(call.route),
+        ));
     }
     if is_json(response.headers()) {
         whole(call, response, reading, say).await
@@ -187,7 +192,9 @@ async fn beginning(mut response: Response) -> String {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content_type = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
     let media_type = content_type.and_then(|value| value.split(';').next());
     media_type.is_some_and(|value| value.trim().eq_ignore_ascii_case("application/json"))
 }

@@ -69,7 +69,10 @@ impl Reason {
             "too many requests or tokens, for the provider or for SYNAPPS_PROVIDER_LIMITS; passes, and a Retry-After \
              is kept to",
         ),
-        (Self::QuotaExhausted, "the provider's account has nothing left to spend"),
+        (
+            Self::QuotaExhausted,
+            "the provider's account has nothing left to spend",
+        ),
         (Self::Timeout, "no whole answer in time; passes"),
         (
             Self::ContentFiltered,
@@ -83,11 +86,11 @@ impl Reason {
             Self::NotJson,
             "the answer is no JSON, also when asked again; another attempt may give some",
         ),
+        (Self::Truncated, "the JSON broke off at max_tokens"),
         (
-            Self::Truncated,
-            "the JSON broke off at max_tokens",
+            Self::AuthenticationFailed,
+            "the provider does not accept the key",
         ),
-        (Self::AuthenticationFailed, "the provider does not accept the key"),
         (
             Self::ModelNotFound,
             "the provider knows no such model, or is not at this address",
@@ -96,12 +99,18 @@ impl Reason {
             Self::ContextTooLong,
             "the prompt, with max_tokens, has no room in the model",
         ),
-        (Self::InvalidRequest, "the provider does not understand the request"),
+        (
+            Self::InvalidRequest,
+            "the provider does not understand the request",
+        ),
         (
             Self::ProviderUnavailable,
             "the provider cannot be reached, or answered 5xx; passes",
         ),
-        (Self::StreamCut, "the answer broke off before it was whole; passes"),
+        (
+            Self::StreamCut,
+            "the answer broke off before it was whole; passes",
+        ),
         (
             Self::AnswerMalformed,
             "what came is not what the provider's API answers; passes",
@@ -110,7 +119,10 @@ impl Reason {
             Self::AnswerTooLarge,
             "the answer is longer than 8 MiB of text",
         ),
-        (Self::EmptyAnswer, "the answer has no text; another attempt may"),
+        (
+            Self::EmptyAnswer,
+            "the answer has no text; another attempt may",
+        ),
         (
             Self::ProviderNotConfigured,
             "neither the node nor the server has a key, or an address, for the provider",
@@ -219,8 +231,15 @@ impl Failure {
     }
 
     /// Of an answer with a status that is no success.
-    pub(super) fn of_status(status: StatusCode, headers: &HeaderMap, body: &str, host: &str) -> Self {
-        let said = serde_json::from_str(body).ok().and_then(|body| message_of(&body));
+    pub(super) fn of_status(
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &str,
+        host: &str,
+    ) -> Self {
+        let said = serde_json::from_str(body)
+            .ok()
+            .and_then(|body| message_of(&body));
         let reason = classify(status.as_u16(), body);
         let message = match &said {
             Some(said) => format!("{host} answered {status}: {}", cut(said, MAX_MESSAGE_BYTES)),
@@ -240,7 +259,9 @@ impl Failure {
     /// Of an error that came within an answer of 200: its `error`, an object or a text.
     pub(super) fn of_error(error: &Value) -> Self {
         let body = error.to_string();
-        let code = error["code"].as_u64().and_then(|code| u16::try_from(code).ok());
+        let code = error["code"]
+            .as_u64()
+            .and_then(|code| u16::try_from(code).ok());
         let reason = classify(code.unwrap_or_else(|| status_of(&body)), &body);
         let said = message_of(error).unwrap_or_else(|| body.clone());
         let message = format!(
@@ -377,7 +398,11 @@ mod tests {
         for (status, body, reason) in [
             (401, "", Reason::AuthenticationFailed),
             (403, "<html>", Reason::AuthenticationFailed),
-            (400, r#"{"error":{"code":"context_length_exceeded"}}"#, Reason::ContextTooLong),
+            (
+                400,
+                r#"{"error":{"code":"context_length_exceeded"}}"#,
+                Reason::ContextTooLong,
+            ),
             (
                 400,
                 r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 9 tokens"}}"#,
@@ -389,22 +414,51 @@ mod tests {
                 r#"{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT"}}"#,
                 Reason::AuthenticationFailed,
             ),
-            (400, r#"{"error":{"code":"content_filter"}}"#, Reason::ContentFiltered),
-            (400, r#"{"error":{"message":"temperature is wrong"}}"#, Reason::InvalidRequest),
-            (404, r#"{"error":"model 'x' not found"}"#, Reason::ModelNotFound),
-            (429, r#"{"error":{"code":"insufficient_quota"}}"#, Reason::QuotaExhausted),
+            (
+                400,
+                r#"{"error":{"code":"content_filter"}}"#,
+                Reason::ContentFiltered,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"temperature is wrong"}}"#,
+                Reason::InvalidRequest,
+            ),
+            (
+                404,
+                r#"{"error":"model 'x' not found"}"#,
+                Reason::ModelNotFound,
+            ),
+            (
+                429,
+                r#"{"error":{"code":"insufficient_quota"}}"#,
+                Reason::QuotaExhausted,
+            ),
             (429, "slow down", Reason::RateLimited),
             (500, "oops", Reason::ProviderUnavailable),
-            (529, r#"{"error":{"type":"overloaded_error"}}"#, Reason::ProviderUnavailable),
+            (
+                529,
+                r#"{"error":{"type":"overloaded_error"}}"#,
+                Reason::ProviderUnavailable,
+            ),
             (302, "", Reason::InvalidRequest),
         ] {
             assert_eq!(of(status, body).reason, reason, "{status} {body}");
         }
         for (error, reason) in [
-            (r#"{"type":"overloaded_error","message":"Overloaded"}"#, Reason::ProviderUnavailable),
+            (
+                r#"{"type":"overloaded_error","message":"Overloaded"}"#,
+                Reason::ProviderUnavailable,
+            ),
             (r#"{"type":"rate_limit_error"}"#, Reason::RateLimited),
-            (r#"{"code":503,"status":"UNAVAILABLE"}"#, Reason::ProviderUnavailable),
-            (r#"{"message":"broken","type":"server_error","code":null}"#, Reason::ProviderUnavailable),
+            (
+                r#"{"code":503,"status":"UNAVAILABLE"}"#,
+                Reason::ProviderUnavailable,
+            ),
+            (
+                r#"{"message":"broken","type":"server_error","code":null}"#,
+                Reason::ProviderUnavailable,
+            ),
             (r#""model 'x' not found""#, Reason::ModelNotFound),
         ] {
             let error = serde_json::from_str(error).unwrap();
@@ -414,12 +468,20 @@ mod tests {
 
     #[test]
     fn a_failure_is_short_and_holds_no_key() {
-        let body = format!(r#"{{"error":{{"message":"bad key sk-key {}"}}}}"#, "é".repeat(50_000));
+        let body = format!(
+            r#"{{"error":{{"message":"bad key sk-key {}"}}}}"#,
+            "é".repeat(50_000)
+        );
 
         let failure = of(401, &body).without("sk-key");
 
         assert!(failure.message.len() < 500);
-        assert!(failure.answer.as_ref().is_some_and(|answer| answer.len() < 5_000));
+        assert!(
+            failure
+                .answer
+                .as_ref()
+                .is_some_and(|answer| answer.len() < 5_000)
+        );
         assert!(!format!("{failure:?}").contains("sk-key"));
     }
 
@@ -439,7 +501,10 @@ mod tests {
         assert_eq!(of("retry-after-ms", "250", ""), seconds(0.25));
         assert_eq!(of("retry-after", "1e300", ""), Some(MAX_RETRY_AFTER));
         assert_eq!(of("retry-after", "-1", ""), None);
-        assert_eq!(of("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT", ""), seconds(0.0));
+        assert_eq!(
+            of("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT", ""),
+            seconds(0.0)
+        );
         assert_eq!(of("x", "", r#"{"retryDelay": "17s"}"#), seconds(17.0));
         assert_eq!(of("x", "", r#"{"retryDelay": "soon"}"#), None);
         assert_eq!(of("x", "", "{}"), None);

@@ -105,7 +105,9 @@ impl Frames {
         let more = more.strip_prefix(' ').unwrap_or(more);
         match &mut self.data {
             None => self.data = Some(more.to_owned()),
-            Some(data) if data.len() + more.len() > MAX_FRAME_BYTES => return Err(Problem::TooLong),
+            Some(data) if data.len() + more.len() > MAX_FRAME_BYTES => {
+                return Err(Problem::TooLong);
+            }
             Some(data) => {
                 data.push('\n');
                 data.push_str(more);

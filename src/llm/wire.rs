@@ -66,7 +66,10 @@ pub(super) fn compose(route: &Route, request: &Request) -> Result<Composed, Fail
             return Err(Failure::new(Reason::InvalidRequest, message));
         }
     };
-    let extra = request.extra.iter().filter(|(key, _)| !OWN_KEYS.contains(&key.as_str()));
+    let extra = request
+        .extra
+        .iter()
+        .filter(|(key, _)| !OWN_KEYS.contains(&key.as_str()));
     merge(&mut body, extra);
     Ok(Composed {
         url,

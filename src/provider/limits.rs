@@ -313,8 +313,11 @@ mod tests {
             api_key: Some(key),
             ..Chosen::default()
         };
-        let route = Providers::none().route(Provider::Openai, chosen);
-        route.unwrap().credential()
+        let providers = Providers::new(&crate::config::Providers::default()).unwrap();
+        providers
+            .route(Provider::Openai, chosen)
+            .unwrap()
+            .credential()
     }
 
     fn within(seconds: u64) -> std::time::Instant {

@@ -3,19 +3,22 @@
 use super::prices::Prices;
 use super::*;
 
-fn account(key: Option<&str>, base_url: Option<&str>) -> Account {
-    Account {
-        key: key.map(Secret::new),
-        base_url: base_url.map(|text| route::base_url(text).unwrap()),
-    }
+fn providers(of: Provider, key: &str, base_url: Option<&str>) -> Providers {
+    let mut settings = config::Providers::default();
+    let (keys, urls) = match of {
+        Provider::Openai => (&mut settings.openai_api_key, &mut settings.openai_base_url),
+        _ => (
+            &mut settings.custom_llm_api_key,
+            &mut settings.custom_llm_base_url,
+        ),
+    };
+    *keys = Some(Secret::new(key));
+    *urls = base_url.map(|text| text.parse().unwrap());
+    Providers::new(&settings).unwrap()
 }
 
-fn providers(of: Provider, account: Account) -> Providers {
-    Providers(Arc::new(Inner {
-        accounts: BTreeMap::from([(of, account)]),
-        limits: Limits::default(),
-        prices: Prices::default(),
-    }))
+fn none() -> Providers {
+    Providers::new(&config::Providers::default()).unwrap()
 }
 
 fn chosen<'a>(api_key: Option<&'a str>, base_url: Option<&'a str>) -> Chosen<'a> {
@@ -32,10 +35,7 @@ fn key(route: &Route) -> Option<&str> {
 
 #[test]
 fn a_key_of_the_environment_goes_to_the_environments_address_only() {
-    let set = providers(
-        Provider::Openai,
-        account(Some("server"), Some("http://gateway:8080/v1/")),
-    );
+    let set = providers(Provider::Openai, "server", Some("http://gateway:8080/v1/"));
 
     let usual = set.route(Provider::Openai, chosen(None, None)).unwrap();
     assert_eq!((key(&usual), usual.via), (Some("server"), Via::Environment));
@@ -68,10 +68,7 @@ fn a_key_of_the_environment_goes_to_the_environments_address_only() {
 
 #[test]
 fn a_provider_that_needs_no_key_gets_none_elsewhere() {
-    let set = providers(
-        Provider::Custom,
-        account(Some("server"), Some("http://models:8000/v1")),
-    );
+    let set = providers(Provider::Custom, "server", Some("http://models:8000/v1"));
 
     let elsewhere = chosen(None, Some("http://other:8000/v1"));
     let elsewhere = set.route(Provider::Custom, elsewhere).unwrap();
@@ -83,7 +80,7 @@ fn a_provider_that_needs_no_key_gets_none_elsewhere() {
 
 #[test]
 fn what_is_not_configured_is_said() {
-    let none = Providers::none();
+    let none = none();
 
     for provider in Provider::LANGUAGE.into_iter().chain(Provider::IMAGE) {
         let refusal = none.find_refusal(provider).map(|refusal| refusal.reason());
@@ -117,21 +114,21 @@ fn an_address_is_checked() {
     ] {
         assert!(route::base_url(wrong).is_err(), "{wrong}");
     }
-    let refused = Providers::none().route(Provider::Ollama, chosen(None, Some("nonsense")));
+    let refused = none().route(Provider::Ollama, chosen(None, Some("nonsense")));
     assert_eq!(refused.unwrap_err().reason(), "URL_INVALID");
 }
 
 #[test]
 fn credentials_tell_keys_apart_and_show_none() {
     let of = |key| {
-        let route = Providers::none().route(Provider::Openai, chosen(Some(key), None));
+        let route = none().route(Provider::Openai, chosen(Some(key), None));
         route.unwrap().credential()
     };
 
     assert_eq!(of("one"), of("one"));
     assert_ne!(of("one"), of("two"));
     assert_eq!(format!("{:?}", of("one")), "Credential(openai)");
-    let route = Providers::none().route(Provider::Openai, chosen(Some("sk-key"), None));
+    let route = none().route(Provider::Openai, chosen(Some("sk-key"), None));
     assert!(!format!("{route:?}").contains("sk-key"));
 }
 
@@ -163,7 +160,7 @@ fn costs_follow_the_table() {
 
 #[test]
 fn the_catalogue_names_a_model_first_that_is_used_without_one() {
-    let providers = providers(Provider::Openai, account(Some("key"), None));
+    let providers = providers(Provider::Openai, "key", None);
 
     let offers = providers.offers("llm");
 
@@ -178,4 +175,29 @@ fn the_catalogue_names_a_model_first_that_is_used_without_one() {
     );
     assert_eq!(providers.offers("artist").len(), 3);
     assert!(providers.offers("merge").is_empty());
+}
+
+#[test]
+fn settings_that_cannot_be_used_are_refused() {
+    let address = config::Providers {
+        ollama_base_url: Some("ftp://models".parse().unwrap()),
+        ..config::Providers::default()
+    };
+    let limits = config::Providers {
+        provider_limits: Some("openai".to_owned()),
+        ..config::Providers::default()
+    };
+    let prices = config::Providers {
+        prices: Some("/nowhere/prices.json".into()),
+        ..config::Providers::default()
+    };
+    let blank = providers(Provider::Openai, " ", None);
+
+    assert!(matches!(
+        Providers::new(&address),
+        Err(Error::BaseUrl { .. })
+    ));
+    assert!(matches!(Providers::new(&limits), Err(Error::Limits(_))));
+    assert!(matches!(Providers::new(&prices), Err(Error::Prices(_))));
+    assert!(blank.find_refusal(Provider::Openai).is_some());
 }

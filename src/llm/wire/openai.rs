@@ -50,7 +50,9 @@ pub(super) fn body(request: &Request, provider: Provider) -> Value {
             // OpenAI refuses the mode unless a message speaks of JSON.
             let speaks = request.messages.iter().any(|message| {
                 let content = message.content.as_bytes();
-                content.windows(4).any(|word| word.eq_ignore_ascii_case(b"json"))
+                content
+                    .windows(4)
+                    .any(|word| word.eq_ignore_ascii_case(b"json"))
             });
             if !speaks {
                 let instruction = crate::llm::json::instruction(None);
