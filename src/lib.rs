@@ -19,6 +19,7 @@ pub mod export;
 pub mod expression;
 pub mod import;
 pub mod proto;
+pub mod redact;
 pub mod template;
 
 pub mod engine;
