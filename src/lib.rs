@@ -22,6 +22,7 @@ pub mod import;
 pub mod llm;
 pub mod proto;
 pub mod provider;
+pub mod redact;
 pub mod template;
 
 pub mod engine;
