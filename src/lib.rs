@@ -24,6 +24,7 @@ pub mod template;
 pub mod engine;
 pub mod hub;
 pub mod journal;
+pub mod memory;
 pub mod store;
 
 pub mod api;
