@@ -29,6 +29,7 @@ pub mod engine;
 pub mod files;
 pub mod hub;
 pub mod journal;
+pub mod memory;
 pub mod store;
 
 pub mod api;
