@@ -19,6 +19,7 @@ pub mod export;
 pub mod expression;
 pub mod import;
 pub mod proto;
+pub mod sandbox;
 pub mod template;
 
 pub mod engine;
