@@ -38,11 +38,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cpu::Cpu;
 use crate::egress::Egress;
+use crate::files::Files;
 pub use crate::flow::Effect;
 use crate::flow::{Body, Port, Violation};
+use crate::hub::drafts::Pen;
 use crate::ids::{FlowId, Namespace, NodeId, RunId, StepPath};
 pub use crate::run::state::{Decision, OnItemError};
 use crate::template::{Reads, Scope};
+use crate::usage::Usage;
 
 /// The code behind a kind of node.
 pub trait Applet: Send + Sync + 'static {
@@ -163,6 +166,10 @@ pub struct Context {
     pub cpu: Cpu,
     /// The one way out to the network.
     pub egress: Egress,
+    /// Writes what watchers see while the attempt goes on.
+    pub pen: Pen,
+    /// Keeps what is no JSON: images and the like.
+    pub files: Files,
 }
 
 /// An output that reached a node.
@@ -264,6 +271,8 @@ pub struct Outcome {
     pub port: Option<Port>,
     /// What happened on the way (branch taken, status, duration …): kept with the step, not passed on.
     pub details: Map<String, Value>,
+    /// What it has used, as far as that is metered.
+    pub usage: Usage,
 }
 
 impl Outcome {
@@ -274,6 +283,7 @@ impl Outcome {
             output,
             port: None,
             details: Map::new(),
+            usage: Usage::default(),
         }
     }
 }
@@ -292,6 +302,8 @@ pub struct Error {
     pub certainty: Certainty,
     /// More for people and programs: the answer's status, the path that was missing.
     pub details: Map<String, Value>,
+    /// What it has used all the same.
+    pub usage: Usage,
 }
 
 /// What is known of an attempt's effect on the world after it failed.
@@ -312,6 +324,7 @@ impl Error {
             retryable: false,
             certainty: Certainty::Known,
             details: Map::new(),
+            usage: Usage::default(),
         }
     }
 

@@ -229,8 +229,11 @@ mod tests {
                 }
                 assert!(argument.get_help().is_some(), "{name}");
                 let variable = argument.get_env().and_then(|name| name.to_str());
-                let known = variable
-                    .is_some_and(|name| name == "DATABASE_URL" || name.starts_with("SYNAPPS_"));
+                let known = variable.is_some_and(|name| {
+                    // Those of providers have the names that their own tools read.
+                    let of_provider = name.ends_with("_API_KEY") || name.ends_with("_BASE_URL");
+                    name == "DATABASE_URL" || name.starts_with("SYNAPPS_") || of_provider
+                });
                 assert!(known, "{name}: {variable:?}");
             }
         }

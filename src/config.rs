@@ -6,6 +6,7 @@
 pub mod duration;
 mod environment;
 pub mod listen;
+mod providers;
 pub mod secret;
 
 use std::time::Duration;
@@ -14,6 +15,7 @@ use clap::{Args, ValueEnum};
 
 pub use environment::{data_home, search_path};
 pub use listen::Listen;
+pub use providers::Providers;
 pub use secret::Secret;
 
 use crate::egress::Policy;
@@ -30,6 +32,8 @@ pub struct Config {
     pub execution: Execution,
     /// What it takes from callers.
     pub limits: Limits,
+    /// The providers of models and images that it calls.
+    pub providers: Providers,
     /// How it treats connections.
     pub connections: Connections,
     /// Whether no other process can use the database, so that all older executors are dead at the start.
@@ -48,6 +52,9 @@ pub struct Common {
     /// What is taken from callers.
     #[command(flatten)]
     pub limits: Limits,
+    /// The providers of models and images that are called.
+    #[command(flatten)]
+    pub providers: Providers,
     /// How connections are treated.
     #[command(flatten)]
     pub connections: Connections,
@@ -66,6 +73,7 @@ impl Common {
             },
             execution: self.execution,
             limits: self.limits,
+            providers: self.providers,
             connections: self.connections,
             alone: false,
         }

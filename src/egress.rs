@@ -134,6 +134,30 @@ impl Egress {
         })
     }
 
+    /// A way out to everywhere, for what the operator and not a flow's author has named.
+    ///
+    /// # Errors
+    ///
+    /// As [`Egress::new`].
+    pub fn trusted() -> Result<Self, Error> {
+        Self::new(Policy::everything())
+    }
+
+    /// The HTTP client for requests to this URL, for libraries that speak HTTP themselves: what the URL says is checked
+    /// here, names when they are resolved. It follows no redirects, and knows neither deadlines nor bounds of answers.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::BadUrl`], [`Cause::Blocked`], [`Cause::Setup`].
+    pub fn client(&self, url: &Url) -> Result<reqwest::Client, Error> {
+        exchange::check(self.clients.policy(), url)
+            .and_then(|port| {
+                self.clients
+                    .get(port, Verification::Required, Delivery::Repeatable)
+            })
+            .map_err(|cause| cause.at(Progress::Unsent))
+    }
+
     /// Sends a request and reads the whole answer.
     ///
     /// Nothing is sent twice, except that a [`Delivery::Repeatable`] request whose idle connection turns out to be

@@ -50,6 +50,7 @@ use self::wakes::Wakes;
 use crate::applet::registry::Registry;
 use crate::cpu::Cpu;
 use crate::egress::Egress;
+use crate::files::Files;
 use crate::hub::{self, Hub, Subscription};
 use crate::ids::{ExecutorId, FlowId, Namespace, RunId, RunKey};
 use crate::journal::Journal;
@@ -101,6 +102,7 @@ pub(crate) struct Parts {
     pool: Pool,
     cpu: Cpu,
     egress: Egress,
+    hub: Hub,
     clock: Clock,
     lease: Lease,
     doors: Doors,
@@ -108,6 +110,12 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
+    /// What a run keeps that is no JSON.
+    fn files(&self, run: &RunKey) -> Files {
+        let store = self.store.clone();
+        Files::new(store, run.clone(), self.settings.max_payload_bytes)
+    }
+
     /// Has something done for a run that goes beyond it: its children started, cancelled, told of.
     fn order(&self, order: Order) {
         // There is nobody to do it only when the process ends; what was durable is ordered again by the next owner.
@@ -298,6 +306,7 @@ impl Engine {
             store,
             cpu,
             egress,
+            hub: hub.clone(),
             settings,
         };
         let engine = Self {

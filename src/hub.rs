@@ -2,6 +2,10 @@
 //!
 //! A watcher that is slow loses signals here and nothing else: it sees by the sequence that something is missing and
 //! reads it from the store. So nobody who watches can hold up a run or another watcher.
+//!
+//! [`drafts`] are what steps show while they work: no events, and nowhere kept.
+
+pub mod drafts;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
+use self::drafts::{Reader, Shelf};
 use crate::ids::RunKey;
 use crate::run::event::Recorded;
 
@@ -35,6 +40,7 @@ pub struct Hub {
 #[derive(Debug, Default)]
 struct Shared {
     channels: HashMap<RunKey, broadcast::Sender<Signal>>,
+    shelves: HashMap<RunKey, Arc<Shelf>>,
     watchers: usize,
     limit: usize,
 }
@@ -110,6 +116,37 @@ impl Hub {
         self.lock().channels.keys().cloned().collect()
     }
 
+    /// Begins to read what the steps of a run show while they work in this process.
+    #[must_use]
+    pub fn read_drafts(&self, key: &RunKey) -> Reader {
+        let mut shared = self.lock();
+        let shelf = shared.shelf(key);
+        // It counts as a reader before anybody can find the shelf idle.
+        Reader::new(self.clone(), key.clone(), shelf)
+    }
+
+    /// Where the drafts of a run stand.
+    fn shelf(&self, key: &RunKey) -> Arc<Shelf> {
+        self.lock().shelf(key)
+    }
+
+    /// Removes the shelf of a run, if nobody writes or reads there any more.
+    fn tidy(&self, key: &RunKey, shelf: Arc<Shelf>) {
+        let mut shared = self.lock();
+        drop(shelf);
+        if let Some(shelf) = shared.shelves.get(key)
+            && shelf.is_idle()
+            && Arc::strong_count(shelf) == 1
+        {
+            shared.shelves.remove(key);
+        }
+    }
+
+    #[cfg(test)]
+    fn shelves(&self) -> usize {
+        self.lock().shelves.len()
+    }
+
     fn signal(&self, key: &RunKey, signal: impl FnOnce() -> Signal) {
         if let Some(sender) = self.lock().channels.get(key) {
             // An error says that the last watcher is just leaving.
@@ -120,6 +157,13 @@ impl Hub {
     fn lock(&self) -> MutexGuard<'_, Shared> {
         // Every change below is complete before anything could panic.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    fn shelf(&mut self, key: &RunKey) -> Arc<Shelf> {
+        let shelf = self.shelves.entry(key.clone());
+        Arc::clone(shelf.or_insert_with(|| Arc::new(Shelf::new())))
     }
 }
 

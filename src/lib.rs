@@ -7,6 +7,7 @@
 #![recursion_limit = "256"]
 
 pub mod ids;
+pub mod usage;
 pub mod value;
 
 pub mod flow;
@@ -23,6 +24,7 @@ pub mod sandbox;
 pub mod template;
 
 pub mod engine;
+pub mod files;
 pub mod hub;
 pub mod journal;
 pub mod store;

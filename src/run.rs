@@ -29,6 +29,7 @@ pub use self::next::{Command, FAR, STOP_GRACE};
 use self::scope::{Scope, ScopeId, StepKey};
 use self::turns::Turns;
 use crate::flow::graph::Graph;
+use crate::usage::Usage;
 use event::{Origin, Parent, PayloadInfo, Recorded, RunError};
 use state::{RunState, WaitReason};
 use step::Woken;
@@ -75,6 +76,8 @@ pub struct History {
     unknown: BTreeSet<StepKey>,
     /// Signals that nobody has asked for yet, by name, oldest first: the events that hold them.
     signals: BTreeMap<String, VecDeque<(i64, PayloadInfo)>>,
+    /// What all its steps have used.
+    usage: Usage,
     /// Whether steps were cut off because the whole run is brought to its end.
     cut: bool,
     /// Whether it has to be admitted before it starts.
@@ -118,6 +121,7 @@ impl Run {
             failing_scopes: BTreeSet::new(),
             unknown: BTreeSet::new(),
             signals: BTreeMap::new(),
+            usage: Usage::default(),
             cut: false,
             blocked: false,
             parent: None,
@@ -231,6 +235,12 @@ impl Run {
     #[must_use]
     pub fn error(&self) -> Option<&RunError> {
         self.history.error.as_ref()
+    }
+
+    /// What all its steps have used, failed attempts too.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.history.usage
     }
 
     /// What it waits for, while it waits.

@@ -135,6 +135,26 @@ impl Store {
         })
     }
 
+    /// A store whose server is not there: for tests of what can do without.
+    #[cfg(test)]
+    pub(crate) fn nowhere() -> Self {
+        let settings = Settings::new("postgres://nobody@127.0.0.1:1/nothing");
+        let dialer = Arc::new(dial::Dialer::new(&settings).expect("the URL is one"));
+        Self {
+            parts: Arc::new(Parts {
+                pool: pool::build(Arc::clone(&dialer), &settings),
+                settings,
+                dialer,
+                server: preflight::Server {
+                    version: String::new(),
+                    database: "nothing".to_owned(),
+                    address: "127.0.0.1:1".to_owned(),
+                    tls: false,
+                },
+            }),
+        }
+    }
+
     /// A connection of the pool, which goes back to it on drop.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ use super::{
 use crate::expression::schema::Schema;
 use crate::flow::{Port, Violation};
 use crate::template::{Templated, is_template};
+use crate::usage::Usage;
 use crate::value;
 
 /// The most characters of a title.
@@ -224,6 +225,7 @@ fn outcome(answer: &Value, input: Arc<Value>, port: &str) -> Outcome {
         output: Arc::new(output.into()),
         port: Some(Port::from(port)),
         details,
+        usage: Usage::default(),
     }
 }
 

@@ -15,6 +15,7 @@ use crate::expression::json_path::JsonPath;
 use crate::expression::pattern::Pattern;
 use crate::flow::{Port, Violation};
 use crate::template::{EXTRA_NAMES, Reads, Scope, is_template};
+use crate::usage::Usage;
 use crate::value;
 
 /// Sources up to this size, in bytes, are shown in the step's details.
@@ -185,6 +186,7 @@ impl Applet for IfElse {
             output: input,
             port: Some(Port::from(branch)),
             details,
+            usage: Usage::default(),
         }))
     }
 }

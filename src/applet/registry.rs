@@ -32,6 +32,10 @@ pub struct Registry {
     applets: Arc<[Arc<dyn Erased>]>,
 }
 
+/// What applets are built with, because it outlives each attempt.
+#[derive(Clone, Debug)]
+pub struct Services {}
+
 /// One line of the catalogue.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -51,9 +55,10 @@ impl fmt::Debug for Registry {
 }
 
 impl Registry {
-    /// The applets that come with the service.
+    /// The applets that come with the service, built with what they work with.
     #[must_use]
-    pub fn standard() -> Self {
+    pub fn standard(services: Services) -> Self {
+        let Services {} = services;
         let compiled = Arc::new(Compiled::new());
         Self::of(vec![
             erase(Approval),

@@ -12,6 +12,7 @@ use super::failure::TEMPLATE_REASONS;
 use super::if_else::{equals, present};
 use super::{Applet, Completion, Context, Description, Effect, Error, Outcome};
 use crate::flow::{Port, Violation};
+use crate::usage::Usage;
 use crate::value;
 
 /// The most cases.
@@ -153,6 +154,7 @@ impl Applet for Switch {
             output: Arc::clone(&context.input),
             port: Some(port),
             details,
+            usage: Usage::default(),
         }))
     }
 }

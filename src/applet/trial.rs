@@ -8,15 +8,19 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::registry::Registry;
+use super::registry::{Registry, Services};
 use super::{Completion, Context, Delivered, Effect, Error, Outcome};
 use crate::cpu::Cpu;
 use crate::egress::Egress;
+use crate::files::Files;
 use crate::flow::{Inspection, Node, Position, Violation};
-use crate::ids::{Namespace, NodeId, RunId, StepPath};
+use crate::hub::Hub;
+use crate::hub::drafts::{Author, Pen};
+use crate::ids::{Namespace, NodeId, RunId, RunKey, StepPath};
+use crate::store::Store;
 use crate::template::Scope;
 
-static REGISTRY: LazyLock<Registry> = LazyLock::new(Registry::standard);
+static REGISTRY: LazyLock<Registry> = LazyLock::new(|| Registry::standard(services()));
 
 /// A node of a kind with a config.
 pub fn node(kind: &str, data: Value) -> Node {
@@ -80,7 +84,38 @@ pub fn context(input: Value) -> Context {
         cpu: CPU.clone(),
         egress: Egress::new("127.0.0.0/8".parse().expect("a rule"))
             .expect("the client can be built"),
+        pen: pen(),
+        files: files(),
     }
+}
+
+/// A pen that nobody reads after.
+pub fn pen() -> Pen {
+    let node_id = NodeId::from("here");
+    let author = Author {
+        path: StepPath::from(&node_id),
+        node_id,
+        attempt: 1,
+        epoch: 1,
+    };
+    Pen::new(Hub::default(), somewhere(), author)
+}
+
+/// Files of a run whose database is not there.
+pub fn files() -> Files {
+    Files::new(Store::nowhere(), somewhere(), 16 << 20)
+}
+
+fn somewhere() -> RunKey {
+    RunKey {
+        namespace: Namespace::default_namespace(),
+        run_id: RunId::new(Uuid::now_v7()),
+    }
+}
+
+/// What applets are built with, where no other process is needed.
+pub fn services() -> Services {
+    Services {}
 }
 
 /// The same with several predecessors, `n0`, `n1` ….

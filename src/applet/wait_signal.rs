@@ -16,6 +16,7 @@ use super::{
 };
 use crate::flow::{Port, Violation};
 use crate::template::{Templated, is_template};
+use crate::usage::Usage;
 
 /// The most characters of a signal's name.
 const NAME_LENGTH: usize = 200;
@@ -115,6 +116,7 @@ impl Applet for WaitSignal {
             output,
             port: Some(Port::from(port)),
             details,
+            usage: Usage::default(),
         }))
     }
 }

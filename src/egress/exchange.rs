@@ -53,7 +53,7 @@ pub(super) async fn run(
 }
 
 /// Checks all that can be said without resolving a name, and gives the port.
-fn check(policy: &Policy, url: &Url) -> Result<u16, Cause> {
+pub(super) fn check(policy: &Policy, url: &Url) -> Result<u16, Cause> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(Cause::BadUrl(format!(
             "its scheme is {}, not http or https",

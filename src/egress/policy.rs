@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::range;
 
@@ -39,6 +39,18 @@ pub struct ParseError {
 }
 
 impl Policy {
+    /// Lets requests go anywhere.
+    pub(super) fn everything() -> Self {
+        let networks = [IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())];
+        let allow = networks.map(|network| AllowRule {
+            network,
+            port: None,
+        });
+        Self {
+            allow: allow.to_vec(),
+        }
+    }
+
     /// Why a connection to `ip` is refused, as words that go after "is"; `None` if it is allowed.
     ///
     /// Without a `port` only the rules count that hold for all ports.

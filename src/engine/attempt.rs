@@ -32,6 +32,7 @@ use crate::run::scope::StepKey;
 use crate::run::state::Handling;
 use crate::run::step::Woken;
 use crate::store;
+use crate::usage::Usage;
 
 /// What one attempt has to do.
 #[derive(Debug)]
@@ -127,6 +128,8 @@ pub enum End {
         port: String,
         /// What happened on the way.
         details: Map<String, Value>,
+        /// What it has used.
+        usage: Usage,
     },
     /// The step has taken an output that was there already.
     Took(Took),
@@ -321,6 +324,7 @@ async fn output(
         output,
         port,
         details,
+        usage: outcome.usage,
     })
 }
 

@@ -20,6 +20,7 @@ use crate::run::event::{ChildStarted, Event, Failure, Parent};
 use crate::run::state::RunState;
 use crate::store::inbox::{self, Letter, Request};
 use crate::store::{self, children, events, runs};
+use crate::usage::Usage;
 
 /// Something to be done for a run beyond it.
 #[derive(Debug)]
@@ -209,6 +210,7 @@ impl Engine {
             reason: "CHILD_NOT_STARTED".to_owned(),
             message,
             details: serde_json::Map::new(),
+            usage: Usage::default(),
         };
         let request = Request::ChildEnded {
             run_id: child.run_id,

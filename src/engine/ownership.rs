@@ -24,6 +24,7 @@ use crate::store::executors::{self, TickRequest};
 use crate::store::flush::{Owner, Projection};
 use crate::store::runs::RunRow;
 use crate::store::{self, partitions, runs, signals};
+use crate::usage::Usage;
 
 /// How often runs are claimed and letters read.
 const TICK: Duration = Duration::from_secs(1);
@@ -314,6 +315,7 @@ impl Engine {
             reason: reason.to_owned(),
             message,
             details: Map::new(),
+            usage: Usage::default(),
         };
         let error = RunError {
             failure,
@@ -324,6 +326,7 @@ impl Engine {
             state: RunState::Failed,
             wait_reason: None,
             progress: u32::try_from(row.progress).unwrap_or(0),
+            usage: Usage::default(),
             error: serde_json::to_string(&error).ok(),
             started_at: row.started_at,
             ended_at: Some(now),

@@ -124,7 +124,7 @@ impl Payloads {
         at: ChunkKey,
     ) -> store::Result<PayloadInfo> {
         let mut conn = self.store.conn().await?;
-        payloads::write(&mut conn, key, &at, &encoded.text).await?;
+        payloads::write(&mut conn, key, &at, encoded.text.as_bytes()).await?;
         Ok(PayloadInfo {
             chunks: Some(at),
             ..encoded.info.clone()

@@ -22,6 +22,7 @@ use crate::store::births::FIRST_EPOCH;
 use crate::store::flows;
 use crate::store::flush::{Owner, Projection};
 use crate::store::{self};
+use crate::usage::Usage;
 
 /// How many messages a run's mailbox holds.
 pub(super) const MAILBOX: usize = 16;
@@ -92,9 +93,10 @@ impl Engine {
         let counted_as = self
             .concurrency_key(&plan, newborn.key.run_id, &newborn.input)
             .await?;
-        let encoded = Encoded::new(newborn.input);
+        let encoded = Encoded::new(Arc::clone(&newborn.input));
         let info = self.place(&newborn.key, &encoded).await?;
-        let is_large = info.chunks.is_some();
+        let has_chunks = info.chunks.is_some() || newborn.origin.is_some();
+        self.bring_files(&newborn, &encoded.value).await?;
         let input = Placed { encoded, info };
         let queued = RunQueued {
             input: input.info.clone(),
@@ -136,10 +138,26 @@ impl Engine {
             Ok(Born::Before(_) | Born::Reused(_)) | Err(Error::TooManyOpenRuns { .. })
         );
         // A child may be started twice, under one id.
-        if unborn && is_large && !is_child {
+        if unborn && has_chunks && !is_child {
             self.forget_input(&key).await;
         }
         born
+    }
+
+    /// Copies the files of the run that this one comes from, as far as it may name them.
+    async fn bring_files(&self, newborn: &Newborn, input: &Value) -> store::Result<()> {
+        let files = self.inner.parts.files(&newborn.key);
+        let beside = |run_id| RunKey {
+            namespace: newborn.key.namespace.clone(),
+            run_id,
+        };
+        if let Some(parent) = &newborn.parent {
+            files.bring(&beside(parent.run_id), input).await?;
+        }
+        if let Some(origin) = &newborn.origin {
+            files.bring_all(&beside(origin.run_id)).await?;
+        }
+        Ok(())
     }
 
     async fn plan_for(&self, start: &Start) -> Result<Arc<Plan>, Error> {
@@ -288,6 +306,7 @@ pub(super) fn unowned(due_at: DateTime<Utc>) -> Projection {
         state: RunState::Queued,
         wait_reason: None,
         progress: 0,
+        usage: Usage::default(),
         error: None,
         started_at: None,
         ended_at: None,

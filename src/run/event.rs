@@ -14,6 +14,7 @@ pub use super::fact::{
 };
 use super::state::{Decision, Handling, OnItemError, Resolution, RunState, StopCause, WaitReason};
 use crate::ids::{FlowId, RunId, StepPath};
+use crate::usage::Usage;
 
 /// The highest event format that this binary writes and reads. A run's row carries the highest one in its history, and
 /// executors claim only what they can read.
@@ -302,6 +303,9 @@ events! {
         /// What happened on the way.
         #[serde(default, skip_serializing_if = "Map::is_empty")]
         details: Map<String, Value>,
+        /// What the attempt has used.
+        #[serde(default, skip_serializing_if = "Usage::is_empty")]
+        usage: Usage,
         /// Where the output was taken from, if it was not computed here.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reused: Option<Reused>,

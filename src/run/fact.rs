@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::state::Decision;
 use crate::ids::{NodeId, RunId, StepPath};
+use crate::usage::Usage;
 use crate::value::canonical;
 
 /// What is known of a payload without reading it.
@@ -43,6 +44,9 @@ pub struct Failure {
     /// More of it: an answer's status, the path that was missing.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub details: Map<String, Value>,
+    /// What the attempt has used all the same.
+    #[serde(default, skip_serializing_if = "Usage::is_empty")]
+    pub usage: Usage,
 }
 
 /// What ended a run as failed.

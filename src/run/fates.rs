@@ -3,11 +3,12 @@
 use chrono::{DateTime, Utc};
 
 use super::Run;
-use super::event::{RunError, StepFailed, StepResolved, StepSucceeded};
+use super::event::{Failure, RunError, StepFailed, StepResolved, StepSucceeded};
 use super::scope::{EdgeState, ScopeId, StepKey};
 use super::state::{Handling, Resolution, StepState};
 use super::step::Output;
 use crate::flow::graph::Exit;
+use crate::usage::Usage;
 
 impl Run {
     pub(super) fn succeeded(
@@ -26,7 +27,9 @@ impl Run {
             port: event.port.clone(),
         });
         step.details.clone_from(&event.details);
+        step.usage.add(event.usage);
         step.reused.clone_from(&event.reused);
+        self.history.usage.add(event.usage);
         self.close_loop(key);
         self.settle(key, Exit::By(&event.port));
         Ok(())
@@ -43,13 +46,19 @@ impl Run {
         step.begin(event.attempt, event.started_at);
         step.end(StepState::Failed, at, Some(event.error.clone()));
         step.handling = Some(event.handling);
+        step.usage.add(event.error.usage);
         step.output = event.output.clone().map(|info| Output {
             info,
             sequence,
             port: String::new(),
         });
+        self.history.usage.add(event.error.usage);
         let error = RunError {
-            failure: event.error.clone(),
+            // It is counted with its step.
+            failure: Failure {
+                usage: Usage::default(),
+                ..event.error.clone()
+            },
             path: Some(event.path.clone()),
             attempt: event.attempt,
         };

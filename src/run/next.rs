@@ -7,6 +7,7 @@ use super::event::{Awaited, Failure, RunError};
 use super::scope::StepKey;
 use super::state::{RunState, StepState, StopCause, WaitReason};
 use crate::flow::Effect;
+use crate::usage::Usage;
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -213,6 +214,7 @@ impl Run {
             reason: "RUN_TIMEOUT".to_owned(),
             message: format!("the run was not done by {}", deadline.to_rfc3339()),
             details: serde_json::Map::new(),
+            usage: Usage::default(),
         };
         Some(Ending::Failed(
             RunError {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::event::{Awaited, Failure, PayloadInfo, Reused};
 use super::state::{Decision, Handling, RunState, StepState, WaitReason};
 use crate::ids::RunId;
+use crate::usage::Usage;
 
 /// One node in one run.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +21,8 @@ pub struct Step {
     pub output: Option<Output>,
     /// What happened on the way to the output.
     pub details: Map<String, Value>,
+    /// What it has used, all attempts together.
+    pub usage: Usage,
     /// What followed from its failure, once it failed for good.
     pub handling: Option<Handling>,
     /// Whether its last attempt was cut off and may have taken effect all the same.
@@ -127,6 +130,7 @@ impl Step {
             wait: None,
             output: None,
             details: Map::new(),
+            usage: Usage::default(),
             handling: None,
             in_doubt: false,
             child: None,
@@ -220,6 +224,7 @@ impl Step {
                 reason: INTERRUPTED.to_owned(),
                 message: "the process ended during the attempt".to_owned(),
                 details: Map::new(),
+                usage: Usage::default(),
             });
             lost.state = StepState::Failed;
         }

@@ -10,7 +10,7 @@ use tonic::service::Routes;
 
 use super::Error;
 use crate::api;
-use crate::applet::registry::Registry;
+use crate::applet::registry::{Registry, Services};
 use crate::config::{Config, Migrate};
 use crate::cpu::Cpu;
 use crate::egress::Egress;
@@ -80,7 +80,7 @@ pub(super) async fn assemble(config: &Config, address: SocketAddr) -> Result<Par
     let checks = Cpu::start().map_err(Error::Threads)?;
     let policy = config.execution.egress_allow.clone();
     let egress = Egress::new(policy.unwrap_or_default())?;
-    let registry = Registry::standard();
+    let registry = Registry::standard(Services {});
     let settings = engine_settings(config, address);
     let engine = Engine::launch(settings, store, registry, cpu, egress).await?;
     Ok(Parts {

@@ -2,9 +2,11 @@
 //!
 //! One statement, one round trip, one transaction. A run whose fence does not hold moves nothing and appends nothing;
 //! its neighbours are written. The values travel as arrays, so that the text, and with it the prepared statement, is
-//! the same for every batch; only a batch that changes what somebody is asked to approve has a longer one.
+//! the same for every batch; only a batch that changes what somebody is asked
+//! to approve, or in which something was metered, has a longer one.
 
 pub(super) mod approvals;
+mod metered;
 
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
@@ -16,12 +18,14 @@ use diesel::sql_types::{
 use uuid::Uuid;
 
 use self::approvals::Approvals;
+use self::metered::Metered;
 use super::changes::CHANGED_NOW;
 use super::lane::Lane;
 use super::{Error, Result};
 use crate::ids::{ExecutorId, RunId, RunKey};
 use crate::run::event::Recorded;
 use crate::run::state::{RunState, WaitReason};
+use crate::usage::Usage;
 
 /// What a flush makes of one run's row.
 #[derive(Clone, Debug)]
@@ -32,6 +36,8 @@ pub struct Projection {
     pub wait_reason: Option<WaitReason>,
     /// Top-level steps that have come to their end.
     pub progress: u32,
+    /// What all its steps have used; never less than before.
+    pub usage: Usage,
     /// What ended it, as JSON text, if it failed.
     pub error: Option<String>,
     /// When its first steps were dispatched, if they were.
@@ -193,6 +199,8 @@ struct Statement<'a> {
     answered_id: Vec<i64>,
     events: EventColumns<'a>,
     format: Vec<i16>,
+    usage: Vec<Usage>,
+    metered: Option<Metered>,
     approvals: Option<Approvals<'a>>,
 }
 
@@ -220,6 +228,7 @@ impl<'a> Statement<'a> {
             columns
                 .progress
                 .push(i32::try_from(one.projection.progress).unwrap_or(i32::MAX));
+            columns.usage.push(one.projection.usage);
             columns.error.push(one.projection.error.as_deref());
             columns.started_at.push(one.projection.started_at);
             columns.ended_at.push(one.projection.ended_at);
@@ -232,6 +241,7 @@ impl<'a> Statement<'a> {
             columns.answered_id.extend(one.answered);
             columns.events.push(one.key.run_id, one.epoch, one.events);
         }
+        columns.metered = Metered::of(&columns.usage);
         columns.approvals =
             Approvals::changed_by(moves.iter().map(|one| (one.key.run_id, one.events)));
         columns
@@ -239,7 +249,7 @@ impl<'a> Statement<'a> {
 }
 
 impl QueryId for Statement<'_> {
-    // There are two texts.
+    // There are four texts.
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
 }
@@ -252,8 +262,11 @@ impl QueryFragment<Pg> for Statement<'_> {
         out.push_sql(CHANGED_NOW);
         out.push_sql(" END, ");
         out.push_sql("progress = b.progress, error = b.error::jsonb, started_at = b.started_at, ended_at = b.ended_at, ");
-        out.push_sql("executor_id = CASE WHEN b.kept THEN r.executor_id END, wake_at = b.wake_at, event_format = greatest(r.event_format, b.format) ");
-        out.push_sql("FROM unnest(");
+        out.push_sql("executor_id = CASE WHEN b.kept THEN r.executor_id END, wake_at = b.wake_at, event_format = greatest(r.event_format, b.format)");
+        if self.metered.is_some() {
+            out.push_sql(Metered::SET);
+        }
+        out.push_sql(" FROM unnest(");
         out.push_bind_param::<Array<Text>, _>(&self.namespace)?;
         out.push_sql(", ");
         out.push_bind_param::<Array<SqlUuid>, _>(&self.run_id)?;
@@ -283,9 +296,17 @@ impl QueryFragment<Pg> for Statement<'_> {
         out.push_bind_param::<Array<Nullable<BigInt>>, _>(&self.folded)?;
         out.push_sql(", ");
         out.push_bind_param::<Array<SmallInt>, _>(&self.format)?;
+        if let Some(metered) = &self.metered {
+            metered.bind(&mut out)?;
+        }
         out.push_sql(
-            ") AS b(namespace, run_id, epoch, before, after, state, wait_reason, progress, error, started_at, ended_at, kept, wake_at, folded, format) \
-             WHERE r.namespace = b.namespace AND r.run_id = b.run_id AND r.epoch = b.epoch AND r.last_sequence = b.before \
+            ") AS b(namespace, run_id, epoch, before, after, state, wait_reason, progress, error, started_at, ended_at, kept, wake_at, folded, format",
+        );
+        if self.metered.is_some() {
+            out.push_sql(Metered::NAMES);
+        }
+        out.push_sql(
+            ") WHERE r.namespace = b.namespace AND r.run_id = b.run_id AND r.epoch = b.epoch AND r.last_sequence = b.before \
              AND r.ended_at IS NULL AND (b.folded IS NULL OR r.inbox_count = b.folded) AND r.executor_id = ",
         );
         out.push_bind_param::<SqlUuid, _>(&self.executor)?;

@@ -1,4 +1,4 @@
-//! Payloads too large to lie beside their event, in chunks.
+//! Payloads too large to lie beside their event, and files of runs, in chunks.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer, Nullable, Text, Uuid as SqlUuid};
@@ -14,7 +14,7 @@ pub const CHUNK_BYTES: usize = 256 * 1024;
 
 /// Writes a payload in chunks, before the event that names it.
 ///
-/// A repeated call with the same key and text changes nothing.
+/// A repeated call with the same key and content changes nothing.
 ///
 /// # Errors
 ///
@@ -23,9 +23,9 @@ pub async fn write(
     conn: &mut AsyncPgConnection,
     key: &RunKey,
     at: &ChunkKey,
-    text: &str,
+    content: &[u8],
 ) -> Result<()> {
-    for (number, chunk) in (0_i32..).zip(text.as_bytes().chunks(CHUNK_BYTES)) {
+    for (number, chunk) in (0_i32..).zip(content.chunks(CHUNK_BYTES)) {
         diesel::insert_into(dsl::payload_chunks)
             .values((
                 dsl::namespace.eq(key.namespace.as_str()),
@@ -152,22 +152,79 @@ pub async fn copy(
         .on_conflict_do_nothing()
         .execute(conn)
         .await?;
+    Ok(find_size(conn, to, place).await?.unwrap_or(0))
+}
+
+/// The size of a payload in bytes; `None` if there is none.
+///
+/// # Errors
+///
+/// As every query.
+pub async fn find_size(
+    conn: &mut AsyncPgConnection,
+    key: &RunKey,
+    at: &ChunkKey,
+) -> Result<Option<u64>> {
     let bytes: Option<i64> = dsl::payload_chunks
         .filter(
             dsl::namespace
-                .eq(to.namespace.as_str())
-                .and(dsl::run_id.eq(to.run_id.uuid())),
+                .eq(key.namespace.as_str())
+                .and(dsl::run_id.eq(key.run_id.uuid())),
         )
         .filter(
             dsl::step_path
-                .eq(&place.path)
-                .and(dsl::attempt.eq(attempt(place))),
+                .eq(&at.path)
+                .and(dsl::attempt.eq(i32::try_from(at.attempt).unwrap_or(i32::MAX))),
         )
-        .filter(dsl::epoch.eq(place.epoch))
+        .filter(dsl::epoch.eq(at.epoch))
         .select(diesel::dsl::sql::<Nullable<BigInt>>("sum(length(data))"))
         .first(conn)
         .await?;
-    Ok(bytes
-        .and_then(|bytes| u64::try_from(bytes).ok())
-        .unwrap_or(0))
+    Ok(bytes.and_then(|bytes| u64::try_from(bytes).ok()))
+}
+
+/// Copies all payloads of a run whose paths begin so to another run, to the same places.
+///
+/// The bytes stay within the database. A repeated call changes nothing.
+///
+/// # Errors
+///
+/// As every query.
+pub async fn copy_below(
+    conn: &mut AsyncPgConnection,
+    from: &RunKey,
+    to: &RunKey,
+    begin: &str,
+) -> Result<()> {
+    let chunks = dsl::payload_chunks
+        .filter(
+            dsl::namespace
+                .eq(from.namespace.as_str())
+                .and(dsl::run_id.eq(from.run_id.uuid())),
+        )
+        .filter(dsl::step_path.like(format!("{begin}%")))
+        .select((
+            to.namespace.as_str().into_sql::<Text>(),
+            to.run_id.uuid().into_sql::<SqlUuid>(),
+            dsl::step_path,
+            dsl::attempt,
+            dsl::epoch,
+            dsl::chunk,
+            dsl::data,
+        ));
+    diesel::insert_into(dsl::payload_chunks)
+        .values(chunks)
+        .into_columns((
+            dsl::namespace,
+            dsl::run_id,
+            dsl::step_path,
+            dsl::attempt,
+            dsl::epoch,
+            dsl::chunk,
+            dsl::data,
+        ))
+        .on_conflict_do_nothing()
+        .execute(conn)
+        .await?;
+    Ok(())
 }

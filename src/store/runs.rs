@@ -14,6 +14,7 @@ use super::{Error, Result};
 use crate::ids::{ExecutorId, FlowId, FlowKey, Namespace, RunId, RunKey};
 use crate::run::event::RunError;
 use crate::run::state::{RunState, WaitReason};
+use crate::usage::Usage;
 
 /// What the projection says of a run.
 #[derive(Clone, Debug)]
@@ -48,6 +49,8 @@ pub struct RunRow {
     pub total_steps: i32,
     /// Those that have come to their end.
     pub progress: i32,
+    /// What all its steps have used.
+    pub usage: Usage,
     /// What ended it, if it failed.
     pub error: Option<RunError>,
     /// The run whose step waits for it, if it is a child.
@@ -99,6 +102,7 @@ type Columns = (
     (i64, i64, Option<DateTime<Utc>>, i32, i32, Option<Value>),
     (DateTime<Utc>, Option<DateTime<Utc>>, Option<DateTime<Utc>>),
     (Option<Uuid>, Option<Uuid>, Option<String>, bool),
+    (i64, i64, i64),
 );
 
 /// `SELECT` of the columns of [`RunRow`], with the flow's name where it still has one.
@@ -142,6 +146,11 @@ macro_rules! rows {
                     workflow_runs::forked_from,
                     workflow_runs::concurrency_key,
                     workflow_runs::admitted,
+                ),
+                (
+                    workflow_runs::input_tokens,
+                    workflow_runs::output_tokens,
+                    workflow_runs::cost_micro_usd,
                 ),
             ))
     };
@@ -333,7 +342,7 @@ pub(super) fn parse_state(text: &str) -> Result<RunState> {
     RunState::find(text).ok_or_else(|| Error::Corrupt(format!("unknown state of a run {text:?}")))
 }
 
-fn row((names, place, times, relations): Columns) -> Result<RunRow> {
+fn row((names, place, times, relations, used): Columns) -> Result<RunRow> {
     let (
         run_id,
         flow_id,
@@ -375,6 +384,11 @@ fn row((names, place, times, relations): Columns) -> Result<RunRow> {
         wake_at,
         total_steps,
         progress,
+        usage: Usage {
+            input_tokens: used.0.unsigned_abs(),
+            output_tokens: used.1.unsigned_abs(),
+            cost_micro_usd: used.2.unsigned_abs(),
+        },
         error,
         parent: relations.0.map(RunId::new),
         forked_from: relations.1.map(RunId::new),

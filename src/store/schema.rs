@@ -213,6 +213,9 @@ diesel::table! {
         concurrency_key -> Nullable<Text>,
         admitted -> Bool,
         changed_in -> Int8,
+        input_tokens -> Int8,
+        output_tokens -> Int8,
+        cost_micro_usd -> Int8,
     }
 }
 

@@ -164,7 +164,7 @@ fn step_message(
             start_time: Some(timestamp(event.started_at)),
             duration: Some(duration_between(event.started_at, recorded.at)),
             details: details(&event.details),
-            usage: None,
+            usage: super::run::usage(event.usage),
             reused_from_run_id: reused_from(event.reused.as_ref()),
         }),
         Event::StepFailed(event) => run_event::Event::StepFailed(StepFailedEvent {

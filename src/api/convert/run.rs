@@ -14,6 +14,7 @@ use crate::run::scope::StepKey;
 use crate::run::state::{RunState, StepState, WaitReason};
 use crate::run::step::{Attempt, Step};
 use crate::store::runs::RunRow;
+use crate::usage::Usage;
 
 /// How many attempts of a step are shown: the last ones.
 const ATTEMPTS: usize = 100;
@@ -53,6 +54,7 @@ pub fn basic(row: &RunRow) -> proto::Run {
         create_time: Some(timestamp(row.created_at)),
         start_time: row.started_at.map(timestamp),
         end_time: row.ended_at.map(timestamp),
+        usage: usage(row.usage),
         parent_run_id: row.parent.map_or_else(String::new, |run| run.to_string()),
         forked_from: row
             .forked_from
@@ -144,7 +146,7 @@ pub fn step(run: &Run, key: StepKey) -> proto::Step {
             .map(|output| reference(output.sequence, &output.info)),
         error: last_error.map(|error| step_error(error, &path, step.attempt())),
         details: details(&step.details),
-        usage: None,
+        usage: usage(step.usage),
         r#loop: run.turns(key).map(|turns| proto::LoopProgress {
             items: number(turns.count),
             started: number(turns.begun),
@@ -156,6 +158,17 @@ pub fn step(run: &Run, key: StepKey) -> proto::Step {
             .map_or_else(String::new, |child| child.to_string()),
         reused_from_run_id: reused_from(step.reused.as_ref()),
     }
+}
+
+/// What was metered, if anything was.
+#[must_use]
+pub fn usage(usage: Usage) -> Option<proto::Usage> {
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    (!usage.is_empty()).then(|| proto::Usage {
+        input_tokens: number(usage.input_tokens),
+        output_tokens: number(usage.output_tokens),
+        cost_micro_usd: number(usage.cost_micro_usd),
+    })
 }
 
 fn attempt(attempt: &Attempt, path: &StepPath) -> proto::StepAttempt {

@@ -1,5 +1,7 @@
 //! `ReadPayload`: a payload of any size, in pieces.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -11,6 +13,7 @@ use crate::api::convert::event::sequence_of;
 use crate::api::runs::run_key;
 use crate::api::status::Result;
 use crate::engine;
+use crate::files::FileRef;
 use crate::ids::{Namespace, RunKey};
 use crate::proto::{ReadPayloadRequest, ReadPayloadResponse};
 use crate::run::event::{PayloadInfo, Recorded};
@@ -38,11 +41,16 @@ impl Api {
         let key = run_key(namespace, run_id);
         // Says NOT_FOUND of the run rather than of its payload.
         self.engine.row(&key).await?;
-        let (recorded, info) = self.find_payload(&key, &request.r#ref).await?;
+        let (inline, info) = if let Some(file) = FileRef::find(&request.r#ref) {
+            (None, self.find_file(&key, &file).await?)
+        } else {
+            let (recorded, info) = self.find_payload(&key, &request.r#ref).await?;
+            (recorded.payload, info)
+        };
         let (sender, receiver) = mpsc::channel(AHEAD);
         let api = self.clone();
         tokio::spawn(async move {
-            if let Err(error) = api.send(&key, &recorded, &info, &sender).await {
+            if let Err(error) = api.send(&key, inline, &info, &sender).await {
                 // An error says that the client has left.
                 sender.send(Err(error.into())).await.ok();
             }
@@ -69,10 +77,26 @@ impl Api {
         Ok((recorded, info))
     }
 
+    /// What is known of a file of a run.
+    async fn find_file(&self, key: &RunKey, file: &FileRef) -> Result<PayloadInfo> {
+        let place = file.place();
+        let mut conn = self.engine.store().conn().await?;
+        let size = payloads::find_size(&mut conn, key, &place).await?;
+        let size_bytes = size.ok_or_else(|| engine::Error::PayloadNotFound {
+            run_id: key.run_id,
+            reference: file.as_str().to_owned(),
+        })?;
+        Ok(PayloadInfo {
+            size_bytes,
+            sha256: file.sha256().to_owned(),
+            chunks: Some(place),
+        })
+    }
+
     async fn send(
         &self,
         key: &RunKey,
-        recorded: &Recorded,
+        inline: Option<Arc<str>>,
         info: &PayloadInfo,
         sender: &mpsc::Sender<Result<ReadPayloadResponse, Status>>,
     ) -> Result<()> {
@@ -82,13 +106,8 @@ impl Api {
             sha256: info.sha256.clone(),
         };
         let Some(at) = &info.chunks else {
-            for data in recorded
-                .payload
-                .as_deref()
-                .unwrap_or_default()
-                .as_bytes()
-                .chunks(CHUNK_BYTES)
-            {
+            let text = inline.unwrap_or_default();
+            for data in text.as_bytes().chunks(CHUNK_BYTES) {
                 piece.data = Bytes::copy_from_slice(data);
                 if sender.send(Ok(std::mem::take(&mut piece))).await.is_err() {
                     return Ok(());

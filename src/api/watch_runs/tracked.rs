@@ -121,6 +121,7 @@ mod tests {
 
     use super::*;
     use crate::ids::FlowKey;
+    use crate::usage::Usage;
 
     fn run(state: RunState) -> RunRow {
         RunRow {
@@ -139,6 +140,7 @@ mod tests {
             wake_at: None,
             total_steps: 1,
             progress: 0,
+            usage: Usage::default(),
             error: None,
             created_at: Utc::now(),
             started_at: None,

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Config, HttpRequest};
+use crate::applet::trial;
 use crate::applet::{Applet, Certainty, Completion, Context, Effect, Error, Outcome};
 use crate::cpu::Cpu;
 use crate::egress::Egress;
@@ -52,6 +53,8 @@ fn context(config: &Config, input: Value) -> Context {
         woken: None,
         cpu: Cpu::start().unwrap(),
         egress: Egress::new("127.0.0.0/8".parse().unwrap()).unwrap(),
+        pen: trial::pen(),
+        files: trial::files(),
     }
 }
 

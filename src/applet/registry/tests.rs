@@ -18,7 +18,7 @@ fn at(field: &str, reason: &'static str) -> (String, &'static str) {
 
 #[test]
 fn the_catalogue_is_sorted_and_its_examples_are_valid() {
-    let registry = Registry::standard();
+    let registry = Registry::standard(trial::services());
 
     let kinds: Vec<_> = registry.entries().iter().map(|entry| entry.kind).collect();
     assert!(kinds.is_sorted());
@@ -113,7 +113,9 @@ fn secrets_are_named_and_refused() {
 fn what_a_node_reads_is_known() {
     let read = |data| {
         let node = node("transform", data);
-        let prepared = Registry::standard().prepare(&node).unwrap();
+        let prepared = Registry::standard(trial::services())
+            .prepare(&node)
+            .unwrap();
         assert_eq!(prepared.effect(), Effect::Pure);
         prepared.references().clone()
     };
@@ -192,7 +194,7 @@ async fn large_values_and_expressions_are_rendered_too() {
 async fn a_config_that_another_binary_saved_fails_by_name() {
     let node = node("transform", json!({"operation": "of the future"}));
 
-    let refused = Registry::standard().prepare(&node).err();
+    let refused = Registry::standard(trial::services()).prepare(&node).err();
 
     assert_eq!(refused.map(|error| error.reason), Some("INVALID_CONFIG"));
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::at;
-use crate::applet::trial::{complete, context, inspect, node, output, run, wrong};
+use crate::applet::trial::{self, complete, context, inspect, node, output, run, wrong};
 use crate::applet::{Call, Completion, Effect, Loop, OnItemError, registry::Registry};
 
 fn body() -> Value {
@@ -183,7 +183,9 @@ fn a_loop_that_could_not_run_is_refused() {
 fn the_graph_inside_is_known_before_and_is_not_rendered() {
     let inspection = inspect("for_each", json!({ "body": body() }));
     let ready = node("for_each", json!({ "body": body() }));
-    let prepared = Registry::standard().prepare(&ready).unwrap();
+    let prepared = Registry::standard(trial::services())
+        .prepare(&ready)
+        .unwrap();
 
     assert_eq!(inspection.violations, []);
     assert_eq!(inspection.loop_names, [""; 0]);

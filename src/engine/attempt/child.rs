@@ -89,12 +89,19 @@ pub(super) async fn result(
     })
     .await?
     .ok_or_else(|| lost(format!("child run {run_id} was deleted")))?;
+    let lost = |message| applet::Error {
+        usage: row.usage,
+        ..lost(message)
+    };
     match state {
         RunState::Succeeded => {}
         RunState::Cancelled => {
             let message = format!("child run {run_id} was cancelled");
-            return Err(applet::Error::permanent("CHILD_CANCELLED", message)
-                .with_detail("run_id", run_id.to_string()));
+            let error = applet::Error::permanent("CHILD_CANCELLED", message);
+            return Err(applet::Error {
+                usage: row.usage,
+                ..error.with_detail("run_id", run_id.to_string())
+            });
         }
         _ => {
             let error = row.error.as_ref();
@@ -127,6 +134,8 @@ pub(super) async fn result(
         None => Source::Stored(ending.sequence, event.output.clone()),
     };
     let value = load(parts, &key, &source).await?;
+    let own = parts.files(&assignment.key);
+    persist(|| own.bring(&key, &value)).await?;
     let output = place(parts, assignment, value, "").await?;
     let mut details = Map::new();
     details.insert("run_id".to_owned(), run_id.to_string().into());
@@ -134,5 +143,6 @@ pub(super) async fn result(
         output,
         port: String::new(),
         details,
+        usage: row.usage,
     })
 }

@@ -11,6 +11,7 @@ use crate::engine::Parts;
 use crate::ids::NodeId;
 use crate::run::event::RunError;
 use crate::store::events;
+use crate::usage::Usage;
 
 /// What a loop's items gave.
 #[derive(Debug)]
@@ -71,6 +72,7 @@ pub(super) async fn collect(
         output,
         port: String::new(),
         details: collection.details,
+        usage: Usage::default(),
     })
 }
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{Assignment, Source, load};
 use crate::applet::{self, Context, Delivered, Effect};
 use crate::engine::Parts;
+use crate::hub::drafts::{Author, Pen};
 use crate::run::step::Woken;
 use crate::template::Scope;
 
@@ -26,6 +27,16 @@ pub(super) async fn context(
     for (node_id, source) in &assignment.results {
         results.insert(node_id.clone(), load(parts, &assignment.key, source).await?);
     }
+    let pen = Pen::new(
+        parts.hub.clone(),
+        assignment.key.clone(),
+        Author {
+            node_id: node_id.clone(),
+            path: assignment.path.clone(),
+            attempt: assignment.number,
+            epoch: assignment.epoch,
+        },
+    );
     Ok(Context {
         namespace: assignment.key.namespace.clone(),
         run_id: assignment.key.run_id,
@@ -53,6 +64,8 @@ pub(super) async fn context(
         },
         cpu: parts.cpu.clone(),
         egress: parts.egress.clone(),
+        pen,
+        files: parts.files(&assignment.key),
     })
 }
 

@@ -17,6 +17,7 @@ use crate::run::event::{
 use crate::run::scope::StepKey;
 use crate::run::state::{RunState, WaitReason};
 use crate::run::step::{INTERRUPTED, Woken};
+use crate::usage::Usage;
 
 impl Driver {
     /// Does all that can be done now, until only something from outside helps.
@@ -150,6 +151,7 @@ impl Driver {
                 "the process ended during the attempt, and the step may not be repeated by itself"
                     .to_owned(),
             details: Map::new(),
+            usage: Usage::default(),
         };
         let step = self.run.step(key);
         let last = step.attempts.last();

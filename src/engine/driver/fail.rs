@@ -182,6 +182,7 @@ pub(super) fn failure(error: applet::Error) -> Failure {
         reason: error.reason.to_owned(),
         message: storable(&error.message),
         details,
+        usage: error.usage,
     }
 }
 

@@ -190,6 +190,7 @@ pub(super) fn projection(run: &Run) -> Projection {
         // Of a paused run its state says what it waits for.
         wait_reason: run.wait_reason().filter(|_| state == RunState::Waiting),
         progress: run.progress(),
+        usage: run.usage(),
         error,
         started_at: run.started_at(),
         ended_at: run.ended_at(),

@@ -10,6 +10,7 @@ use crate::run::event::{
 };
 use crate::run::scope::StepKey;
 use crate::run::state::StopCause;
+use crate::usage::Usage;
 
 impl Driver {
     /// Takes in an attempt that has come to its end.
@@ -42,6 +43,7 @@ impl Driver {
                 output,
                 port,
                 details,
+                usage,
             } => {
                 let event = StepSucceeded {
                     path,
@@ -50,6 +52,7 @@ impl Driver {
                     port,
                     output: output.info.clone(),
                     details,
+                    usage,
                     reused: None,
                 };
                 self.items.remove(&key);
@@ -64,6 +67,7 @@ impl Driver {
                     port: took.port,
                     output: took.info.clone(),
                     details: took.details,
+                    usage: Usage::default(),
                     reused: Some(took.reused.unwrap_or_else(|| self.given_here())),
                 };
                 let inline = took.encoded.as_ref().filter(|_| took.info.chunks.is_none());

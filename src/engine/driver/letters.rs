@@ -15,6 +15,7 @@ use crate::run::event::{
 use crate::run::scope::StepKey;
 use crate::run::state::{Resolution, RunState, StepState, WaitReason};
 use crate::store::inbox::{Decided, Letter, Request, Verdict};
+use crate::usage::Usage;
 
 impl Driver {
     /// Makes events of what a caller asks. What no longer fits the run is passed over: it has been answered by what the
@@ -166,6 +167,7 @@ impl Driver {
                     port: verdict.port.clone(),
                     output: encoded.info.clone(),
                     details,
+                    usage: Usage::default(),
                     reused: None,
                 };
                 self.record_with(event, encoded);

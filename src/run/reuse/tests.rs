@@ -18,6 +18,7 @@ use crate::run::event::{
     StepSucceeded,
 };
 use crate::run::scope::StepKey;
+use crate::usage::Usage;
 use crate::value::canonical;
 
 /// A node whose applet computes a small number from all that it reads, so that different inputs often come out alike.
@@ -236,6 +237,7 @@ impl Made {
                         port,
                         output,
                         details: Map::new(),
+                        usage: Usage::default(),
                         reused,
                     };
                     record(&mut run, &mut done, event.into());

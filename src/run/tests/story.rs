@@ -15,6 +15,7 @@ use crate::run::event::{
 use crate::run::scope::StepKey;
 use crate::run::state::{StepState, WaitReason};
 use crate::run::{Command, History, Mismatch, Run};
+use crate::usage::Usage;
 
 /// A run, its journal, and what time it is.
 #[derive(Clone, Debug)]
@@ -41,6 +42,7 @@ pub(super) fn failure(reason: &str) -> Failure {
         reason: reason.to_owned(),
         message: "it did not work".to_owned(),
         details: Map::new(),
+        usage: Usage::default(),
     }
 }
 

@@ -22,6 +22,7 @@ use uuid::Uuid;
 use crate::support::database::Database;
 use crate::support::proxy::Proxy;
 use crate::support::within;
+use synapps::usage::Usage;
 
 /// What the statement of a flush begins with.
 pub const FLUSH: &str = "WITH moved AS";
@@ -283,6 +284,7 @@ fn projection(state: RunState, owner: Owner) -> Projection {
         state,
         wait_reason: None,
         progress: 0,
+        usage: Usage::default(),
         error: None,
         started_at: None,
         ended_at: None,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use synapps::api::{self, Settings};
-use synapps::applet::registry::Registry;
+use synapps::applet::registry::{Registry, Services};
 use synapps::cpu::Cpu;
 use synapps::egress::{Egress, Policy};
 use synapps::engine::{self, Engine};
@@ -44,7 +44,7 @@ impl Bare {
         let engine = Engine::launch(
             execution,
             database.store().await,
-            Registry::standard(),
+            Registry::standard(Services {}),
             Cpu::start().unwrap(),
             Egress::new(policy).unwrap(),
         );

@@ -17,6 +17,7 @@ use crate::run::event::{
 use crate::run::state::{
     Decision, Handling, OnItemError, Resolution, RunState, StopCause, WaitReason,
 };
+use crate::usage::Usage;
 
 pub(super) fn any_event() -> impl Strategy<Value = Event> {
     prop::strategy::Union::new(every_kind().into_iter().map(|(_, strategy)| strategy))
@@ -97,7 +98,7 @@ fn kinds_of_steps() -> Vec<(&'static str, BoxedStrategy<Event>)> {
         },
         "step_succeeded": StepSucceeded {
             path in path(), attempt in number(), started_at in time(), port in text(), output in payload(),
-            details in details(), reused in of(reused()),
+            details in details(), usage in usage(), reused in of(reused()),
         },
         "step_failed": StepFailed {
             path in path(), attempt in number(), started_at in time(), error in failure(),
@@ -203,10 +204,19 @@ fn details() -> impl Strategy<Value = Map<String, Value>> {
 }
 
 fn failure() -> impl Strategy<Value = Failure> {
-    (text(), text(), details()).prop_map(|(reason, message, details)| Failure {
+    (text(), text(), details(), usage()).prop_map(|(reason, message, details, usage)| Failure {
         reason,
         message,
         details,
+        usage,
+    })
+}
+
+fn usage() -> impl Strategy<Value = Usage> {
+    (any::<u32>(), any::<u32>(), any::<u32>()).prop_map(|(input, output, cost)| Usage {
+        input_tokens: input.into(),
+        output_tokens: output.into(),
+        cost_micro_usd: cost.into(),
     })
 }
 

@@ -16,6 +16,7 @@ use crate::run::state::{Handling, StopCause};
 use crate::run::tests::script::{End, Trouble, Wait};
 use crate::run::tests::story::{failure, payload};
 use crate::run::{FAR, STOP_GRACE};
+use crate::usage::Usage;
 
 impl Simulation {
     /// An attempt ends as the script says, or because it was told to.
@@ -90,6 +91,7 @@ impl Simulation {
                     port,
                     output: payload(),
                     details: Map::new(),
+                    usage: Usage::default(),
                     reused: None,
                 });
             }

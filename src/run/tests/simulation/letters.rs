@@ -14,6 +14,7 @@ use crate::run::state::{Decision, Resolution, RunState, StepState, WaitReason};
 use crate::run::step::INTERRUPTED;
 use crate::run::tests::script::{End, Wait};
 use crate::run::tests::story::{failure, payload};
+use crate::usage::Usage;
 
 /// What somebody asks.
 #[derive(Clone, Debug)]
@@ -238,6 +239,7 @@ impl Simulation {
                 port,
                 output: payload(),
                 details: Map::new(),
+                usage: Usage::default(),
                 reused: None,
             });
         }

@@ -13,6 +13,7 @@ use crate::run::event::{
     StepSkipped, StepStarted, StepSucceeded, StepWaiting,
 };
 use crate::run::state::{Decision, Handling, OnItemError, Resolution, RunState, StopCause};
+use crate::usage::Usage;
 
 impl Story {
     /// The number of the attempt that is under way, or else of the next one.
@@ -41,6 +42,7 @@ impl Story {
             port: port.to_owned(),
             output: payload(),
             details: Map::new(),
+            usage: Usage::default(),
             reused: None,
         });
     }

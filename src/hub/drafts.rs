@@ -1,0 +1,131 @@
+//! What steps show while they work: tokens of a model, lines of a program, how far they have come.
+//!
+//! A draft is a text that grows. It is no history: it lives in the memory of the process that makes the attempt, and
+//! ends with it. A [`Pen`] writes it and never waits for anybody; a [`Reader`] shows what it has not shown yet, so that
+//! one that comes late begins with the text so far, and one that is slow gets larger pieces.
+
+mod reader;
+mod shelf;
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+pub use self::reader::{Piece, Reader};
+use self::shelf::DraftKey;
+pub(super) use self::shelf::Shelf;
+use super::Hub;
+use crate::ids::{NodeId, RunKey, StepPath};
+
+/// The most bytes that are kept of one text: the last ones.
+pub const MOST_BYTES: usize = 128 * 1024;
+
+/// What a text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// The step's output as it grows.
+    Output,
+    /// What the step logs.
+    Log,
+    /// How far it has come, for people.
+    Progress,
+}
+
+/// The attempt that a text belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Author {
+    /// The node.
+    pub node_id: NodeId,
+    /// The step.
+    pub path: StepPath,
+    /// Counted from 1.
+    pub attempt: u32,
+    /// The epoch in which its run is owned.
+    pub epoch: i64,
+}
+
+/// Writes the texts of one attempt; cheap to clone, and free of cost until something is written.
+#[derive(Clone)]
+pub struct Pen {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    hub: Hub,
+    run: RunKey,
+    author: Author,
+    shelf: OnceLock<Arc<Shelf>>,
+}
+
+impl Pen {
+    /// A pen for an attempt of a step of this run.
+    #[must_use]
+    pub fn new(hub: Hub, run: RunKey, author: Author) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                hub,
+                run,
+                author,
+                shelf: OnceLock::new(),
+            }),
+        }
+    }
+
+    /// Adds to the output as it grows.
+    pub fn output(&self, text: &str) {
+        self.write(Kind::Output, text);
+    }
+
+    /// Adds to what the step logs.
+    pub fn log(&self, text: &str) {
+        self.write(Kind::Log, text);
+    }
+
+    /// Adds to what says how far the step has come.
+    pub fn progress(&self, text: &str) {
+        self.write(Kind::Progress, text);
+    }
+
+    /// Throws away the output so far: it is made anew, as by another model.
+    pub fn restart(&self) {
+        if let Some(shelf) = self.inner.shelf.get() {
+            shelf.restart(&self.inner.key(Kind::Output));
+        }
+    }
+
+    fn write(&self, kind: Kind, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        let inner = &*self.inner;
+        let shelf = inner.shelf.get_or_init(|| inner.hub.shelf(&inner.run));
+        shelf.append(inner.key(kind), text);
+    }
+}
+
+impl Inner {
+    fn key(&self, kind: Kind) -> DraftKey {
+        DraftKey {
+            author: self.author.clone(),
+            kind,
+        }
+    }
+}
+
+impl Drop for Inner {
+    /// The attempt has come to its end.
+    fn drop(&mut self) {
+        if let Some(shelf) = self.shelf.take() {
+            shelf.end(&self.author);
+            self.hub.tidy(&self.run, shelf);
+        }
+    }
+}
+
+impl fmt::Debug for Pen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Pen").field(&self.inner.author).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;
