@@ -23,6 +23,7 @@ pub mod llm;
 pub mod proto;
 pub mod provider;
 pub mod redact;
+pub mod sandbox;
 pub mod template;
 
 pub mod engine;
