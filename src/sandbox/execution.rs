@@ -64,7 +64,7 @@ pub async fn run(
     on_output: &(dyn Fn(&str) + Send + Sync),
 ) -> io::Result<Report> {
     let begun = Instant::now();
-    let exit = AsyncFd::register(pidfd_open(jailed.pid, PidfdFlags::NONBLOCK)?)?;
+    let exit = AsyncFd::new(pidfd_open(jailed.pid, PidfdFlags::NONBLOCK)?)?;
     jailed.limit(limits.cpu_seconds, limits.memory_bytes)?;
     let cpu_before = jailed.cpu();
     let deadline = tokio::time::Instant::from_std(limits.deadline);
