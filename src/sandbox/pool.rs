@@ -70,7 +70,9 @@ impl Pool {
     /// Lets all go if the language has not been used for long, and says whether it did.
     fn rest(&self) -> bool {
         let mut state = self.state();
-        let is_idle = state.used_at.is_none_or(|used_at| used_at.elapsed() >= IDLE);
+        let is_idle = state
+            .used_at
+            .is_none_or(|used_at| used_at.elapsed() >= IDLE);
         if is_idle {
             state.idle.clear();
             state.is_refilled = false;
@@ -81,11 +83,7 @@ impl Pool {
 
 impl Shared {
     /// A child for a program: one that waits, else a new one.
-    pub(super) async fn take(
-        &self,
-        this: &Arc<Self>,
-        language: Language,
-    ) -> Result<Jailed, Error> {
+    pub(super) async fn take(&self, this: &Arc<Self>, language: Language) -> Result<Jailed, Error> {
         if self.settings.mode == Mode::Off {
             return Err(Error::Off);
         }
