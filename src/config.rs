@@ -6,6 +6,7 @@
 pub mod duration;
 mod environment;
 pub mod listen;
+pub mod memory;
 mod providers;
 pub mod secret;
 
@@ -15,6 +16,7 @@ use clap::{Args, ValueEnum};
 
 pub use environment::{data_home, search_path};
 pub use listen::Listen;
+pub use memory::Memory;
 pub use providers::Providers;
 pub use secret::Secret;
 
@@ -32,6 +34,8 @@ pub struct Config {
     pub execution: Execution,
     /// What it takes from callers.
     pub limits: Limits,
+    /// What memory nodes may keep, and what finds it by meaning.
+    pub memory: Memory,
     /// The providers of models and images that it calls.
     pub providers: Providers,
     /// How it treats connections.
@@ -52,6 +56,9 @@ pub struct Common {
     /// What is taken from callers.
     #[command(flatten)]
     pub limits: Limits,
+    /// What memory nodes may keep, and what finds it by meaning.
+    #[command(flatten)]
+    pub memory: Memory,
     /// The providers of models and images that are called.
     #[command(flatten)]
     pub providers: Providers,
@@ -73,6 +80,7 @@ impl Common {
             },
             execution: self.execution,
             limits: self.limits,
+            memory: self.memory,
             providers: self.providers,
             connections: self.connections,
             alone: false,

@@ -22,6 +22,7 @@ use super::transform::Transform;
 use super::wait_signal::WaitSignal;
 use super::{Applet, Description, Error, Prepared};
 use crate::flow::{Inspection, Node};
+use crate::memory::Memory;
 use typed::{Erased, Typed};
 
 /// All applets of the service, by kind; cheap to clone.
@@ -34,7 +35,10 @@ pub struct Registry {
 
 /// What applets are built with, because it outlives each attempt.
 #[derive(Clone, Debug)]
-pub struct Services {}
+pub struct Services {
+    /// What `memory` nodes keep.
+    pub memory: Memory,
+}
 
 /// One line of the catalogue.
 #[derive(Clone, Debug)]
@@ -58,7 +62,7 @@ impl Registry {
     /// The applets that come with the service, built with what they work with.
     #[must_use]
     pub fn standard(services: Services) -> Self {
-        let Services {} = services;
+        let Services { memory } = services;
         let compiled = Arc::new(Compiled::new());
         Self::of(vec![
             erase(Approval),
@@ -67,6 +71,7 @@ impl Registry {
             erase(ForEach),
             erase(HttpRequest),
             erase(IfElse::new(Arc::clone(&compiled))),
+            erase(super::memory::Memory::new(memory)),
             erase(Merge),
             erase(Start),
             erase(Subflow),

@@ -17,6 +17,7 @@ use crate::flow::{Inspection, Node, Position, Violation};
 use crate::hub::Hub;
 use crate::hub::drafts::{Author, Pen};
 use crate::ids::{Namespace, NodeId, RunId, RunKey, StepPath};
+use crate::memory::{Limits, Memory};
 use crate::store::Store;
 use crate::template::Scope;
 
@@ -115,7 +116,9 @@ fn somewhere() -> RunKey {
 
 /// What applets are built with, where no other process is needed.
 pub fn services() -> Services {
-    Services {}
+    Services {
+        memory: Memory::new(Store::nowhere(), Limits::default()),
+    }
 }
 
 /// The same with several predecessors, `n0`, `n1` ….

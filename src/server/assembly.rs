@@ -16,6 +16,8 @@ use crate::cpu::Cpu;
 use crate::egress::Egress;
 use crate::engine::{self, Engine};
 use crate::flow::validate::Limits;
+use crate::memory::embedder::Embedder;
+use crate::memory::{self, Memory};
 use crate::store::{self, Store, migrate};
 
 /// What serves behind the transport.
@@ -80,7 +82,9 @@ pub(super) async fn assemble(config: &Config, address: SocketAddr) -> Result<Par
     let checks = Cpu::start().map_err(Error::Threads)?;
     let policy = config.execution.egress_allow.clone();
     let egress = Egress::new(policy.unwrap_or_default())?;
-    let registry = Registry::standard(Services {});
+    let registry = Registry::standard(Services {
+        memory: memory(config, store.clone()).await?,
+    });
     let settings = engine_settings(config, address);
     let engine = Engine::launch(settings, store, registry, cpu, egress).await?;
     Ok(Parts {
@@ -92,6 +96,21 @@ pub(super) async fn assemble(config: &Config, address: SocketAddr) -> Result<Par
         }),
         about,
     })
+}
+
+/// What memory nodes keep, on a migrated database.
+async fn memory(config: &Config, store: Store) -> Result<Memory, Error> {
+    let limits = memory::Limits {
+        entries: config.memory.memory_max_entries,
+        size_bytes: config.memory.memory_max_bytes,
+    };
+    match config.memory.embedder(&config.providers) {
+        None => Ok(Memory::new(store, limits)),
+        Some(embedder) => {
+            let embedder = Embedder::new(embedder, Egress::trusted()?);
+            Ok(Memory::with_embedder(store, limits, embedder).await?)
+        }
+    }
 }
 
 /// The newest migration that the database has had, once all that are pending were run or refused.

@@ -13,13 +13,14 @@ use crate::support::flows::flow;
 use crate::support::server::TestServer;
 use crate::support::wire;
 
-const ALL: [&str; 12] = [
+const ALL: [&str; 13] = [
     "approval",
     "delay",
     "end",
     "for_each",
     "http_request",
     "if_else",
+    "memory",
     "merge",
     "start",
     "subflow",

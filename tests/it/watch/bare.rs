@@ -7,6 +7,7 @@ use synapps::applet::registry::{Registry, Services};
 use synapps::cpu::Cpu;
 use synapps::egress::{Egress, Policy};
 use synapps::engine::{self, Engine};
+use synapps::memory::{Limits, Memory};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
@@ -41,10 +42,14 @@ impl Bare {
         let policy = Policy {
             allow: vec!["127.0.0.0/8".parse().unwrap()],
         };
+        let store = database.store().await;
+        let services = Services {
+            memory: Memory::new(store.clone(), Limits::default()),
+        };
         let engine = Engine::launch(
             execution,
-            database.store().await,
-            Registry::standard(Services {}),
+            store,
+            Registry::standard(services),
             Cpu::start().unwrap(),
             Egress::new(policy).unwrap(),
         );
