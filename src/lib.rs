@@ -19,7 +19,11 @@ pub mod egress;
 pub mod export;
 pub mod expression;
 pub mod import;
+pub mod llm;
 pub mod proto;
+pub mod provider;
+pub mod redact;
+pub mod sandbox;
 pub mod template;
 
 pub mod engine;
