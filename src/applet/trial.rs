@@ -17,6 +17,7 @@ use crate::flow::{Inspection, Node, Position, Violation};
 use crate::hub::Hub;
 use crate::hub::drafts::{Author, Pen};
 use crate::ids::{Namespace, NodeId, RunId, RunKey, StepPath};
+use crate::provider::Providers;
 use crate::store::Store;
 use crate::template::Scope;
 
@@ -115,7 +116,10 @@ fn somewhere() -> RunKey {
 
 /// What applets are built with, where no other process is needed.
 pub fn services() -> Services {
-    Services {}
+    let settings = crate::config::Providers::default();
+    Services {
+        providers: Providers::new(&settings).expect("nothing is set"),
+    }
 }
 
 /// The same with several predecessors, `n0`, `n1` ….
