@@ -13,6 +13,7 @@ mod failure;
 pub mod for_each;
 pub mod http_request;
 pub mod if_else;
+pub mod llm;
 pub mod memory;
 pub mod merge;
 pub mod registry;
@@ -25,6 +26,7 @@ pub mod transform;
 #[cfg(test)]
 pub(crate) mod trial;
 pub mod wait_signal;
+pub mod writer;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -18,6 +18,7 @@ use crate::hub::Hub;
 use crate::hub::drafts::{Author, Pen};
 use crate::ids::{Namespace, NodeId, RunId, RunKey, StepPath};
 use crate::memory::{Limits, Memory};
+use crate::provider::Providers;
 use crate::store::Store;
 use crate::template::Scope;
 
@@ -116,8 +117,10 @@ fn somewhere() -> RunKey {
 
 /// What applets are built with, where no other process is needed.
 pub fn services() -> Services {
+    let settings = crate::config::Providers::default();
     Services {
         memory: Memory::new(Store::nowhere(), Limits::default()),
+        providers: Providers::new(&settings).expect("nothing is set"),
     }
 }
 

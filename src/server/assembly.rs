@@ -18,6 +18,7 @@ use crate::engine::{self, Engine};
 use crate::flow::validate::Limits;
 use crate::memory::embedder::Embedder;
 use crate::memory::{self, Memory};
+use crate::provider::Providers;
 use crate::store::{self, Store, migrate};
 
 /// What serves behind the transport.
@@ -84,6 +85,7 @@ pub(super) async fn assemble(config: &Config, address: SocketAddr) -> Result<Par
     let egress = Egress::new(policy.unwrap_or_default())?;
     let registry = Registry::standard(Services {
         memory: memory(config, store.clone()).await?,
+        providers: Providers::new(&config.providers)?,
     });
     let settings = engine_settings(config, address);
     let engine = Engine::launch(settings, store, registry, cpu, egress).await?;

@@ -8,6 +8,7 @@ use synapps::cpu::Cpu;
 use synapps::egress::{Egress, Policy};
 use synapps::engine::{self, Engine};
 use synapps::memory::{Limits, Memory};
+use synapps::provider::Providers;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
@@ -45,6 +46,7 @@ impl Bare {
         let store = database.store().await;
         let services = Services {
             memory: Memory::new(store.clone(), Limits::default()),
+            providers: Providers::new(&synapps::config::Providers::default()).unwrap(),
         };
         let engine = Engine::launch(
             execution,
