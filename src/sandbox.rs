@@ -32,9 +32,7 @@ use jailed::Launcher;
 use pool::Pool;
 
 /// Which language a program is in.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Language {
     /// The system's Python 3.
@@ -207,7 +205,7 @@ impl Sandbox {
         let shared = Shared {
             launcher: Launcher::start()?,
             turns: Semaphore::new(2 * cores),
-            pools: Language::ALL.map(|language| Pool::new(language, cores)),
+            pools: [Pool::new(cores), Pool::new(cores)],
             python: OnceCell::new(),
             _stopped: stop.clone().drop_guard(),
             stop,

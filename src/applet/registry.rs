@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::approval::Approval;
+use super::code::Code;
 use super::compiled::Compiled;
 use super::delay::Delay;
 use super::end::End;
@@ -22,6 +23,7 @@ use super::transform::Transform;
 use super::wait_signal::WaitSignal;
 use super::{Applet, Description, Error, Prepared};
 use crate::flow::{Inspection, Node};
+use crate::sandbox::Sandbox;
 use typed::{Erased, Typed};
 
 /// All applets of the service, by kind; cheap to clone.
@@ -34,7 +36,10 @@ pub struct Registry {
 
 /// What applets are built with, because it outlives each attempt.
 #[derive(Clone, Debug)]
-pub struct Services {}
+pub struct Services {
+    /// What runs code.
+    pub sandbox: Sandbox,
+}
 
 /// One line of the catalogue.
 #[derive(Clone, Debug)]
@@ -58,10 +63,11 @@ impl Registry {
     /// The applets that come with the service, built with what they work with.
     #[must_use]
     pub fn standard(services: Services) -> Self {
-        let Services {} = services;
+        let Services { sandbox } = services;
         let compiled = Arc::new(Compiled::new());
         Self::of(vec![
             erase(Approval),
+            erase(Code::new(sandbox)),
             erase(Delay),
             erase(End),
             erase(ForEach),

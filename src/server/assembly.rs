@@ -16,6 +16,7 @@ use crate::cpu::Cpu;
 use crate::egress::Egress;
 use crate::engine::{self, Engine};
 use crate::flow::validate::Limits;
+use crate::sandbox::Sandbox;
 use crate::store::{self, Store, migrate};
 
 /// What serves behind the transport.
@@ -80,7 +81,12 @@ pub(super) async fn assemble(config: &Config, address: SocketAddr) -> Result<Par
     let checks = Cpu::start().map_err(Error::Threads)?;
     let policy = config.execution.egress_allow.clone();
     let egress = Egress::new(policy.unwrap_or_default())?;
-    let registry = Registry::standard(Services {});
+    let code = config.code.sandbox(config.limits.max_payload_bytes);
+    let sandbox = Sandbox::new(code).map_err(Error::Threads)?;
+    if config.code.code_probe {
+        sandbox.probe_in_background();
+    }
+    let registry = Registry::standard(Services { sandbox });
     let settings = engine_settings(config, address);
     let engine = Engine::launch(settings, store, registry, cpu, egress).await?;
     Ok(Parts {

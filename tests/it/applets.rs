@@ -13,8 +13,9 @@ use crate::support::flows::flow;
 use crate::support::server::TestServer;
 use crate::support::wire;
 
-const ALL: [&str; 12] = [
+const ALL: [&str; 13] = [
     "approval",
+    "code",
     "delay",
     "end",
     "for_each",
