@@ -4,6 +4,7 @@
 //! [`Prepared`] nodes. Applets know neither the store nor the wire: they get a [`Context`] and give a [`Completion`].
 
 pub mod approval;
+pub mod code;
 pub mod compiled;
 #[cfg(test)]
 mod conformance_tests;

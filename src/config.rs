@@ -3,6 +3,7 @@
 //! Every flag is also an environment variable, and no other module reads one. A value out of bounds is refused before
 //! anything starts, with the flag, the bound and the value.
 
+pub mod code;
 pub mod duration;
 mod environment;
 pub mod listen;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+pub use code::Code;
 pub use environment::{data_home, search_path};
 pub use listen::Listen;
 pub use memory::Memory;
@@ -38,6 +40,8 @@ pub struct Config {
     pub memory: Memory,
     /// The providers of models and images that it calls.
     pub providers: Providers,
+    /// How it runs code.
+    pub code: Code,
     /// How it treats connections.
     pub connections: Connections,
     /// Whether no other process can use the database, so that all older executors are dead at the start.
@@ -62,6 +66,9 @@ pub struct Common {
     /// The providers of models and images that are called.
     #[command(flatten)]
     pub providers: Providers,
+    /// How code is run.
+    #[command(flatten)]
+    pub code: Code,
     /// How connections are treated.
     #[command(flatten)]
     pub connections: Connections,
@@ -82,6 +89,7 @@ impl Common {
             limits: self.limits,
             memory: self.memory,
             providers: self.providers,
+            code: self.code,
             connections: self.connections,
             alone: false,
         }

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::approval::Approval;
+use super::code::Code;
 use super::compiled::Compiled;
 use super::delay::Delay;
 use super::end::End;
@@ -27,6 +28,7 @@ use crate::flow::{Inspection, Node};
 use crate::memory::Memory;
 use crate::provider::Providers;
 use crate::provider::catalogue::Offer;
+use crate::sandbox::Sandbox;
 use typed::{Erased, Typed};
 
 /// All applets of the service, by kind; cheap to clone.
@@ -44,6 +46,8 @@ pub struct Services {
     pub memory: Memory,
     /// Who models and images are called from.
     pub providers: Providers,
+    /// What runs code.
+    pub sandbox: Sandbox,
 }
 
 /// One line of the catalogue.
@@ -70,11 +74,16 @@ impl Registry {
     /// The applets that come with the service, built with what they work with.
     #[must_use]
     pub fn standard(services: Services) -> Self {
-        let Services { memory, providers } = services;
+        let Services {
+            memory,
+            providers,
+            sandbox,
+        } = services;
         let compiled = Arc::new(Compiled::new());
         let llm = Llm::new(providers.clone(), Arc::clone(&compiled));
         let mut applets = vec![
             erase(Approval),
+            erase(Code::new(sandbox)),
             erase(Delay),
             erase(End),
             erase(ForEach),

@@ -81,10 +81,7 @@ mod tests {
         }
 
         assert_eq!(*heard.lock().unwrap(), "aä€\u{1f600}xy");
-        assert_eq!(
-            capture.into_text(),
-            ("aä€\u{1f600}xy".to_owned(), true)
-        );
+        assert_eq!(capture.into_text(), ("aä€\u{1f600}xy".to_owned(), true));
     }
 
     #[tokio::test]

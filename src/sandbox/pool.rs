@@ -16,7 +16,6 @@ const IDLE: Duration = Duration::from_secs(60);
 /// Children of one language.
 #[derive(Debug)]
 pub struct Pool {
-    language: Language,
     wanted: usize,
     state: Mutex<State>,
     /// That one was taken.
@@ -32,9 +31,8 @@ struct State {
 
 impl Pool {
     /// A pool that keeps `wanted` children waiting once its language is used.
-    pub fn new(language: Language, wanted: usize) -> Self {
+    pub fn new(wanted: usize) -> Self {
         Self {
-            language,
             wanted,
             state: Mutex::default(),
             taken: Arc::default(),
@@ -70,7 +68,9 @@ impl Pool {
     /// Lets all go if the language has not been used for long, and says whether it did.
     fn rest(&self) -> bool {
         let mut state = self.state();
-        let is_idle = state.used_at.is_none_or(|used_at| used_at.elapsed() >= IDLE);
+        let is_idle = state
+            .used_at
+            .is_none_or(|used_at| used_at.elapsed() >= IDLE);
         if is_idle {
             state.idle.clear();
             state.is_refilled = false;
@@ -81,11 +81,7 @@ impl Pool {
 
 impl Shared {
     /// A child for a program: one that waits, else a new one.
-    pub(super) async fn take(
-        &self,
-        this: &Arc<Self>,
-        language: Language,
-    ) -> Result<Jailed, Error> {
+    pub(super) async fn take(&self, this: &Arc<Self>, language: Language) -> Result<Jailed, Error> {
         if self.settings.mode == Mode::Off {
             return Err(Error::Off);
         }

@@ -19,6 +19,7 @@ use crate::flow::validate::Limits;
 use crate::memory::embedder::Embedder;
 use crate::memory::{self, Memory};
 use crate::provider::Providers;
+use crate::sandbox::Sandbox;
 use crate::store::{self, Store, migrate};
 
 /// What serves behind the transport.
@@ -83,9 +84,15 @@ pub(super) async fn assemble(config: &Config, address: SocketAddr) -> Result<Par
     let checks = Cpu::start().map_err(Error::Threads)?;
     let policy = config.execution.egress_allow.clone();
     let egress = Egress::new(policy.unwrap_or_default())?;
+    let code = config.code.sandbox(config.limits.max_payload_bytes);
+    let sandbox = Sandbox::new(code).map_err(Error::Threads)?;
+    if config.code.code_probe {
+        sandbox.probe_in_background();
+    }
     let registry = Registry::standard(Services {
         memory: memory(config, store.clone()).await?,
         providers: Providers::new(&config.providers)?,
+        sandbox,
     });
     let settings = engine_settings(config, address);
     let engine = Engine::launch(settings, store, registry, cpu, egress).await?;

@@ -12,6 +12,7 @@ mod applets;
 mod bad_input;
 mod cancel;
 mod children;
+mod code;
 mod command_line;
 mod conformance;
 mod control;

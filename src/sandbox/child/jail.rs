@@ -67,9 +67,8 @@ pub fn enter(order: &Order) -> Result<Layers, String> {
 ///
 /// Why it is not installed, unless the order says to go on without.
 pub fn filter(order: &Order, layers: &mut Layers, program: filter::Program) -> Result<(), String> {
-    let installed = program.and_then(|program| {
-        seccompiler::apply_filter(&program).map_err(|error| error.to_string())
-    });
+    let installed = program
+        .and_then(|program| seccompiler::apply_filter(&program).map_err(|error| error.to_string()));
     layers.seccomp = installed.is_ok();
     match installed {
         Ok(()) => Ok(()),

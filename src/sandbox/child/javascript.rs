@@ -322,7 +322,11 @@ fn of_value<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Raised {
     let message = exception.message().unwrap_or_default();
     let is_memory = name == "InternalError" && message.starts_with("out of memory");
     Raised {
-        kind: if is_memory { Kind::Memory } else { Kind::Raised },
+        kind: if is_memory {
+            Kind::Memory
+        } else {
+            Kind::Raised
+        },
         name,
         message,
         stack: exception.stack().unwrap_or_default(),
@@ -354,7 +358,9 @@ fn text_of<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> String {
 
 /// The innermost line of the program in a stack: `at f (<code>:3:9)`; 0 where there is none.
 fn line_in(stack: &str) -> u32 {
-    let place = stack.find("<code>:").map(|at| &stack[at + FILE.len() + 1..]);
+    let place = stack
+        .find("<code>:")
+        .map(|at| &stack[at + FILE.len() + 1..]);
     let digits = place.and_then(|place| place.split(|c: char| !c.is_ascii_digit()).next());
     digits
         .and_then(|digits| digits.parse().ok())
@@ -393,11 +399,17 @@ mod tests {
             ("let result = [1, undefined]", "[1,null]"),
             ("", "null"),
             ("result = undefined", "null"),
-            ("result = {a: undefined, b: 2n ** 60n, c: 7n}", r#"{"b":"1152921504606846976","c":7}"#),
+            (
+                "result = {a: undefined, b: 2n ** 60n, c: 7n}",
+                r#"{"b":"1152921504606846976","c":7}"#,
+            ),
             ("result = new Date(0)", r#""1970-01-01T00:00:00.000Z""#),
             ("result = (async () => 5)()", "5"),
             ("(async () => { await 0; result = 6 })()", "6"),
-            ("setTimeout((x) => { result = x }, 2, 7); setTimeout(() => { result = 8 })", "7"),
+            (
+                "setTimeout((x) => { result = x }, 2, 7); setTimeout(() => { result = 8 })",
+                "7",
+            ),
             ("clearTimeout(setTimeout(() => { result = 9 }))", "null"),
             ("Promise.reject(1).catch(() => { result = 1 })", "1"),
         ] {
@@ -407,16 +419,22 @@ mod tests {
 
     #[test]
     fn failures_are_told_apart() {
-        assert_eq!(kind("let = 5"), Kind::Syntax);
+        assert_eq!(kind("const = 5"), Kind::Syntax);
         assert_eq!(kind("const a = 1; JSON.parse('{')"), Kind::Raised);
         assert_eq!(kind("const a = 1; let a = 2"), Kind::Syntax);
         assert_eq!(kind("null.x"), Kind::Raised);
         assert_eq!(kind("throw 5"), Kind::Raised);
         assert_eq!(kind("(async () => { null.x })()"), Kind::Raised);
-        assert_eq!(kind("result = Promise.reject(new Error('no'))"), Kind::Raised);
+        assert_eq!(
+            kind("result = Promise.reject(new Error('no'))"),
+            Kind::Raised
+        );
         assert_eq!(kind("for (;;);"), Kind::Cpu);
         assert_eq!(kind("for (;;) { try { for (;;); } catch {} }"), Kind::Cpu);
-        assert_eq!(kind("const a = []; for (;;) a.push('x'.repeat(1e6) + a.length)"), Kind::Memory);
+        assert_eq!(
+            kind("const a = []; for (;;) a.push('x'.repeat(1e6) + a.length)"),
+            Kind::Memory
+        );
         for code in [
             "result = NaN",
             "result = {f() {}}",
@@ -435,13 +453,26 @@ mod tests {
 
         assert_eq!((&*raised.name, raised.line), ("TypeError", 3), "{raised:?}");
         assert!(raised.message.contains("null"), "{raised:?}");
-        assert_eq!(run("\n\nlet = 5").unwrap_err().line, 3);
+        assert_eq!(run("\n\nconst = 5").unwrap_err().line, 3);
     }
 
     #[test]
     fn there_is_nothing_of_the_host() {
-        for name in ["require", "process", "std", "os", "fetch", "Deno", "scriptArgs", "print", "setInterval"] {
-            assert_eq!(run(&format!("result = typeof {name}")).unwrap(), r#""undefined""#);
+        for name in [
+            "require",
+            "process",
+            "std",
+            "os",
+            "fetch",
+            "Deno",
+            "scriptArgs",
+            "print",
+            "setInterval",
+        ] {
+            assert_eq!(
+                run(&format!("result = typeof {name}")).unwrap(),
+                r#""undefined""#
+            );
         }
         assert_eq!(kind("import('os')"), Kind::Raised);
     }
