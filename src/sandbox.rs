@@ -205,7 +205,7 @@ impl Sandbox {
         let shared = Shared {
             launcher: Launcher::start()?,
             turns: Semaphore::new(2 * cores),
-            pools: Language::ALL.map(|language| Pool::new(language, cores)),
+            pools: [Pool::new(cores), Pool::new(cores)],
             python: OnceCell::new(),
             _stopped: stop.clone().drop_guard(),
             stop,

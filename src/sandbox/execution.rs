@@ -1,6 +1,7 @@
 //! One program in one child: limited, run, watched, and ended whatever it does.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::pin::pin;
 use std::process::ExitStatus;
@@ -64,7 +65,7 @@ pub async fn run(
     on_output: &(dyn Fn(&str) + Send + Sync),
 ) -> io::Result<Report> {
     let begun = Instant::now();
-    let exit = AsyncFd::new(pidfd_open(jailed.pid, PidfdFlags::NONBLOCK)?)?;
+    let exit = watch(pidfd_open(jailed.pid, PidfdFlags::NONBLOCK)?)?;
     jailed.limit(limits.cpu_seconds, limits.memory_bytes)?;
     let cpu_before = jailed.cpu();
     let deadline = tokio::time::Instant::from_std(limits.deadline);
@@ -126,6 +127,25 @@ pub async fn run(
     })
 }
 
+/// What a program tells, without U+0000, which no database keeps.
+fn storable(mut raised: Raised) -> Raised {
+    for text in [&mut raised.name, &mut raised.message, &mut raised.stack] {
+        if text.contains('\0') {
+            *text = text.replace('\0', "\u{fffd}");
+        }
+    }
+    raised
+}
+
+/// A descriptor that can be read once its process has ended.
+#[expect(
+    deprecated,
+    reason = "it is for types that may close their descriptor early, which this one does not"
+)]
+fn watch(process: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::new(process)
+}
+
 /// What a program's end means. `spent` is whether it has used all of its CPU time.
 fn settle(received: Option<Received>, status: ExitStatus, spent: bool) -> Ending {
     match received {
@@ -134,7 +154,7 @@ fn settle(received: Option<Received>, status: ExitStatus, spent: bool) -> Ending
         Some(Received::Frame(frame::RESULT, body)) => Ending::Result(body),
         Some(Received::Frame(_, body)) => match serde_json::from_slice::<Raised>(&body) {
             Ok(raised) if raised.kind == Kind::Cpu => Ending::Cpu,
-            Ok(raised) => Ending::Raised(raised),
+            Ok(raised) => Ending::Raised(storable(raised)),
             Err(_) => Ending::Raised(Raised {
                 message: "the program has written something else than a result to the channel that its result takes"
                     .to_owned(),

@@ -185,9 +185,9 @@ impl Drop for Jailed {
 pub fn kill(child: &Child, pid: Pid) {
     // Until its end was waited for, its id is no other process's.
     if child.id().is_some() {
-        // Its session is its group too; before it has one, there is only itself. Either may have ended.
-        drop(kill_process_group(pid, Signal::KILL));
-        drop(kill_process(pid, Signal::KILL));
+        // Its session is its group too; before it has one, there is only itself. Either may have ended already.
+        let _ = kill_process_group(pid, Signal::KILL);
+        let _ = kill_process(pid, Signal::KILL);
     }
 }
 

@@ -16,7 +16,6 @@ const IDLE: Duration = Duration::from_secs(60);
 /// Children of one language.
 #[derive(Debug)]
 pub struct Pool {
-    language: Language,
     wanted: usize,
     state: Mutex<State>,
     /// That one was taken.
@@ -32,9 +31,8 @@ struct State {
 
 impl Pool {
     /// A pool that keeps `wanted` children waiting once its language is used.
-    pub fn new(language: Language, wanted: usize) -> Self {
+    pub fn new(wanted: usize) -> Self {
         Self {
-            language,
             wanted,
             state: Mutex::default(),
             taken: Arc::default(),

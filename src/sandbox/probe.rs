@@ -5,6 +5,13 @@ use tracing::{info, warn};
 use super::{Error, Language, Mode, Sandbox};
 
 impl Sandbox {
+    /// Finds out while others go on, or until the sandbox ends.
+    pub fn probe_in_background(&self) {
+        let (sandbox, stop) = (self.clone(), self.shared.stop.clone());
+        // Bounded by the patience with a child that starts.
+        tokio::spawn(async move { stop.run_until_cancelled(sandbox.probe()).await });
+    }
+
     /// Starts a child of each language, and logs which layers its jail has, or what keeps code from being run.
     pub async fn probe(&self) {
         if self.shared.settings.mode == Mode::Off {

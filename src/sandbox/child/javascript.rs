@@ -419,7 +419,7 @@ mod tests {
 
     #[test]
     fn failures_are_told_apart() {
-        assert_eq!(kind("let = 5"), Kind::Syntax);
+        assert_eq!(kind("const = 5"), Kind::Syntax);
         assert_eq!(kind("const a = 1; JSON.parse('{')"), Kind::Raised);
         assert_eq!(kind("const a = 1; let a = 2"), Kind::Syntax);
         assert_eq!(kind("null.x"), Kind::Raised);
@@ -453,7 +453,7 @@ mod tests {
 
         assert_eq!((&*raised.name, raised.line), ("TypeError", 3), "{raised:?}");
         assert!(raised.message.contains("null"), "{raised:?}");
-        assert_eq!(run("\n\nlet = 5").unwrap_err().line, 3);
+        assert_eq!(run("\n\nconst = 5").unwrap_err().line, 3);
     }
 
     #[test]
