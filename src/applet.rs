@@ -14,6 +14,7 @@ mod failure;
 pub mod for_each;
 pub mod http_request;
 pub mod if_else;
+pub mod memory;
 pub mod merge;
 pub mod registry;
 pub mod start;

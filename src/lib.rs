@@ -19,7 +19,10 @@ pub mod egress;
 pub mod export;
 pub mod expression;
 pub mod import;
+pub mod llm;
 pub mod proto;
+pub mod provider;
+pub mod redact;
 pub mod sandbox;
 pub mod template;
 
@@ -27,6 +30,7 @@ pub mod engine;
 pub mod files;
 pub mod hub;
 pub mod journal;
+pub mod memory;
 pub mod store;
 
 pub mod api;

@@ -7,12 +7,26 @@ use synapps::applet::registry::{Registry, Services};
 use synapps::cpu::Cpu;
 use synapps::egress::{Egress, Policy};
 use synapps::engine::{self, Engine};
+use synapps::sandbox::{self, Sandbox};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 
 use crate::support::calls::Calls;
 use crate::support::database::Database;
+
+/// What applets are built with, where no code is run.
+fn services() -> Services {
+    let settings = sandbox::Settings {
+        mode: sandbox::Mode::Off,
+        python: "python3".into(),
+        program: None,
+        max_result_bytes: 0,
+    };
+    Services {
+        sandbox: Sandbox::new(settings).unwrap(),
+    }
+}
 
 /// The services; they end with the runtime.
 pub struct Bare {
@@ -44,7 +58,7 @@ impl Bare {
         let engine = Engine::launch(
             execution,
             database.store().await,
-            Registry::standard(Services {}),
+            Registry::standard(services()),
             Cpu::start().unwrap(),
             Egress::new(policy).unwrap(),
         );
