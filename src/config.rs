@@ -8,6 +8,7 @@ mod environment;
 pub mod listen;
 mod providers;
 pub mod secret;
+mod secrets;
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ pub use environment::{data_home, search_path};
 pub use listen::Listen;
 pub use providers::Providers;
 pub use secret::Secret;
+pub use secrets::Secrets;
 
 use crate::egress::Policy;
 use duration::{DAY, between};
@@ -34,6 +36,8 @@ pub struct Config {
     pub limits: Limits,
     /// The providers of models and images that it calls.
     pub providers: Providers,
+    /// The keys that it seals secrets with.
+    pub secrets: Secrets,
     /// How it treats connections.
     pub connections: Connections,
     /// Whether no other process can use the database, so that all older executors are dead at the start.
@@ -55,6 +59,9 @@ pub struct Common {
     /// The providers of models and images that are called.
     #[command(flatten)]
     pub providers: Providers,
+    /// The keys that secrets are sealed with.
+    #[command(flatten)]
+    pub secrets: Secrets,
     /// How connections are treated.
     #[command(flatten)]
     pub connections: Connections,
@@ -74,6 +81,7 @@ impl Common {
             execution: self.execution,
             limits: self.limits,
             providers: self.providers,
+            secrets: self.secrets,
             connections: self.connections,
             alone: false,
         }

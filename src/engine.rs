@@ -56,6 +56,7 @@ use crate::ids::{ExecutorId, FlowId, Namespace, RunId, RunKey};
 use crate::journal::Journal;
 use crate::run::Run;
 use crate::run::state::RunState;
+use crate::secrets::Vault;
 use crate::store::births::Request;
 use crate::store::runs::RunRow;
 use crate::store::{self, Store, executors, partitions};
@@ -102,6 +103,7 @@ pub(crate) struct Parts {
     pool: Pool,
     cpu: Cpu,
     egress: Egress,
+    vault: Vault,
     hub: Hub,
     clock: Clock,
     lease: Lease,
@@ -269,6 +271,7 @@ impl Engine {
         registry: Registry,
         cpu: Cpu,
         egress: Egress,
+        vault: Vault,
     ) -> store::Result<Self> {
         let executor = ExecutorId::fresh();
         let lease = Lease::new(settings.lease);
@@ -306,6 +309,7 @@ impl Engine {
             store,
             cpu,
             egress,
+            vault,
             hub: hub.clone(),
             settings,
         };
@@ -393,6 +397,12 @@ impl Engine {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.inner.parts.store
+    }
+
+    /// The secrets that flows name.
+    #[must_use]
+    pub fn vault(&self) -> &Vault {
+        &self.inner.parts.vault
     }
 
     /// Where committed events are handed to watchers.

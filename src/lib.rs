@@ -27,6 +27,7 @@ pub mod engine;
 pub mod files;
 pub mod hub;
 pub mod journal;
+pub mod secrets;
 pub mod store;
 
 pub mod api;

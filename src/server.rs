@@ -30,6 +30,7 @@ pub use assembly::{About, Drain, Parts, store_settings};
 use crate::config::Config;
 use crate::config::listen;
 use crate::egress;
+use crate::secrets;
 use crate::store;
 use gate::Gate;
 use health::Health;
@@ -56,6 +57,9 @@ pub enum Error {
     /// The way out to the network cannot be opened.
     #[error(transparent)]
     Egress(#[from] egress::Error),
+    /// The keys of secrets cannot be read.
+    #[error(transparent)]
+    SecretsKey(#[from] secrets::keys::Error),
     /// The operating system gives no threads.
     #[error("cannot start threads")]
     Threads(#[source] std::io::Error),

@@ -17,8 +17,10 @@ use crate::flow::{Inspection, Node, Position, Violation};
 use crate::hub::Hub;
 use crate::hub::drafts::{Author, Pen};
 use crate::ids::{Namespace, NodeId, RunId, RunKey, StepPath};
+use crate::redact::Redactor;
+use crate::secrets::Granted;
 use crate::store::Store;
-use crate::template::Scope;
+use crate::template::{Scope, Secrets};
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| Registry::standard(services()));
 
@@ -76,6 +78,7 @@ pub fn context(input: Value) -> Context {
             run_id,
             node_id,
             item: None,
+            secrets: Secrets::default(),
             extra: BTreeMap::new(),
         },
         deadline: Instant::now() + Duration::from_secs(30),
@@ -84,6 +87,8 @@ pub fn context(input: Value) -> Context {
         cpu: CPU.clone(),
         egress: Egress::new("127.0.0.0/8".parse().expect("a rule"))
             .expect("the client can be built"),
+        secrets: Granted::default(),
+        redactor: Redactor::default(),
         pen: pen(),
         files: files(),
     }

@@ -16,6 +16,7 @@ use crate::cpu::Cpu;
 use crate::egress::Egress;
 use crate::engine::{self, Engine};
 use crate::flow::validate::Limits;
+use crate::secrets::Vault;
 use crate::store::{self, Store, migrate};
 
 /// What serves behind the transport.
@@ -82,7 +83,8 @@ pub(super) async fn assemble(config: &Config, address: SocketAddr) -> Result<Par
     let egress = Egress::new(policy.unwrap_or_default())?;
     let registry = Registry::standard(Services {});
     let settings = engine_settings(config, address);
-    let engine = Engine::launch(settings, store, registry, cpu, egress).await?;
+    let vault = Vault::new(config.secrets.find_keys()?);
+    let engine = Engine::launch(settings, store, registry, cpu, egress, vault).await?;
     Ok(Parts {
         routes: api::routes(engine.clone(), checks, api_settings(config)),
         database: engine.reachable(),
