@@ -1,5 +1,7 @@
 //! `AppletService`: the catalogue, and that its examples are what it says.
 
+mod tryout;
+
 use serde_json::json;
 use synapps::proto::{
     Applet, DescribeAppletRequest, Effect, Flow, ListAppletsRequest, Node, RunState,

@@ -29,6 +29,7 @@ mod memory;
 mod migrations;
 mod ownership;
 mod payloads;
+mod predecessor;
 mod runs;
 mod semantics;
 mod service;
