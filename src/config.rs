@@ -10,6 +10,7 @@ pub mod listen;
 pub mod memory;
 mod providers;
 pub mod secret;
+mod secrets;
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ pub use listen::Listen;
 pub use memory::Memory;
 pub use providers::Providers;
 pub use secret::Secret;
+pub use secrets::Secrets;
 
 use crate::egress::Policy;
 use duration::{DAY, between};
@@ -42,6 +44,8 @@ pub struct Config {
     pub providers: Providers,
     /// How it runs code.
     pub code: Code,
+    /// The keys that it seals secrets with.
+    pub secrets: Secrets,
     /// How it treats connections.
     pub connections: Connections,
     /// Whether no other process can use the database, so that all older executors are dead at the start.
@@ -69,6 +73,9 @@ pub struct Common {
     /// How code is run.
     #[command(flatten)]
     pub code: Code,
+    /// The keys that secrets are sealed with.
+    #[command(flatten)]
+    pub secrets: Secrets,
     /// How connections are treated.
     #[command(flatten)]
     pub connections: Connections,
@@ -90,6 +97,7 @@ impl Common {
             memory: self.memory,
             providers: self.providers,
             code: self.code,
+            secrets: self.secrets,
             connections: self.connections,
             alone: false,
         }

@@ -19,9 +19,11 @@ use crate::hub::drafts::{Author, Pen};
 use crate::ids::{Namespace, NodeId, RunId, RunKey, StepPath};
 use crate::memory::{Limits, Memory};
 use crate::provider::Providers;
+use crate::redact::Redactor;
 use crate::sandbox::{self, Sandbox};
+use crate::secrets::Granted;
 use crate::store::Store;
-use crate::template::Scope;
+use crate::template::{Scope, Secrets};
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| Registry::standard(services()));
 
@@ -79,6 +81,7 @@ pub fn context(input: Value) -> Context {
             run_id,
             node_id,
             item: None,
+            secrets: Secrets::default(),
             extra: BTreeMap::new(),
         },
         deadline: Instant::now() + Duration::from_secs(30),
@@ -87,6 +90,8 @@ pub fn context(input: Value) -> Context {
         cpu: CPU.clone(),
         egress: Egress::new("127.0.0.0/8".parse().expect("a rule"))
             .expect("the client can be built"),
+        secrets: Granted::default(),
+        redactor: Redactor::default(),
         pen: pen(),
         files: files(),
     }

@@ -20,6 +20,7 @@ use crate::memory::embedder::Embedder;
 use crate::memory::{self, Memory};
 use crate::provider::Providers;
 use crate::sandbox::Sandbox;
+use crate::secrets::Vault;
 use crate::store::{self, Store, migrate};
 
 /// What serves behind the transport.
@@ -95,7 +96,8 @@ pub(super) async fn assemble(config: &Config, address: SocketAddr) -> Result<Par
         sandbox,
     });
     let settings = engine_settings(config, address);
-    let engine = Engine::launch(settings, store, registry, cpu, egress).await?;
+    let vault = Vault::new(config.secrets.find_keys()?);
+    let engine = Engine::launch(settings, store, registry, cpu, egress, vault).await?;
     Ok(Parts {
         routes: api::routes(engine.clone(), checks, api_settings(config)),
         database: engine.reachable(),

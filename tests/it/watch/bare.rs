@@ -62,6 +62,7 @@ impl Bare {
             Registry::standard(services),
             Cpu::start().unwrap(),
             Egress::new(policy).unwrap(),
+            Vault::new(None),
         );
         let engine = engine.await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
