@@ -1,7 +1,7 @@
 //! The applets `image` and `artist`, against servers that speak as the providers do.
 
 mod answers;
-mod painter;
+pub mod painter;
 mod providers;
 
 use serde_json::{Value, json};
