@@ -232,7 +232,7 @@ impl Failure {
     }
 
     /// Of an answer with a status that is no success.
-    pub(super) fn of_status(
+    pub(crate) fn of_status(
         status: StatusCode,
         headers: &HeaderMap,
         body: &str,
@@ -273,7 +273,7 @@ impl Failure {
     }
 
     /// The same with `key` nowhere in it: servers repeat what they do not like.
-    pub(super) fn without(mut self, key: &str) -> Self {
+    pub(crate) fn without(mut self, key: &str) -> Self {
         if key.is_empty() {
             return self;
         }

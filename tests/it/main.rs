@@ -22,6 +22,7 @@ mod failures;
 mod flows;
 mod fork;
 mod idle;
+mod image;
 mod journal;
 mod limits;
 mod loops;
