@@ -31,6 +31,7 @@ pub mod files;
 pub mod hub;
 pub mod journal;
 pub mod memory;
+pub mod secrets;
 pub mod store;
 
 pub mod api;

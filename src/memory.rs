@@ -165,26 +165,37 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Memory {
-    /// Opens the memory on a migrated database. With an embedder, the place for vectors is made if it can be.
+    /// Memory on a migrated database, where entries are found by words.
+    #[must_use]
+    pub fn new(store: Store, limits: Limits) -> Self {
+        Self::of(store, limits, None)
+    }
+
+    /// The same where entries are found by meaning too, once the place for vectors is made.
     ///
     /// An embedder without that place is of no use: that is logged, and entries are found by words.
     ///
     /// # Errors
     ///
-    /// [`Error::Store`] when the database cannot be reached.
-    pub async fn open(store: Store, limits: Limits, embedder: Option<Embedder>) -> Result<Self> {
-        let embedder = match embedder {
-            Some(embedder) => prepared(&store, embedder).await?,
-            None => None,
-        };
-        Ok(Self {
+    /// [`store::Error::Unavailable`] when the database cannot be reached.
+    pub async fn with_embedder(
+        store: Store,
+        limits: Limits,
+        embedder: Embedder,
+    ) -> store::Result<Self> {
+        let embedder = prepared(&store, embedder).await?;
+        Ok(Self::of(store, limits, embedder))
+    }
+
+    fn of(store: Store, limits: Limits, embedder: Option<Embedder>) -> Self {
+        Self {
             parts: Arc::new(Parts {
                 store,
                 limits,
                 embedder,
                 languages: Mutex::default(),
             }),
-        })
+        }
     }
 
     /// Whether entries are found by meaning too.
@@ -359,7 +370,7 @@ impl Memory {
 }
 
 /// The embedder, if there is a place for its vectors.
-async fn prepared(store: &Store, embedder: Embedder) -> Result<Option<Embedder>> {
+async fn prepared(store: &Store, embedder: Embedder) -> store::Result<Option<Embedder>> {
     let mut conn = store.conn().await?;
     match vectors::prepare(&mut conn).await {
         Ok(Readiness::Ready) => {
@@ -375,7 +386,7 @@ async fn prepared(store: &Store, embedder: Embedder) -> Result<Option<Embedder>>
             );
             Ok(None)
         }
-        Err(error @ store::Error::Unavailable(_)) => Err(error.into()),
+        Err(error @ store::Error::Unavailable(_)) => Err(error),
         Err(error) => {
             warn!(
                 error = &error as &dyn std::error::Error,

@@ -24,7 +24,7 @@ use crate::egress::{self, Egress};
 use limits::Limits;
 use prices::Prices;
 
-pub use route::{Chosen, Credential, Refusal, Route, Via};
+pub use route::{Chosen, Credential, Refusal, Route, Via, base_url};
 
 /// A service that models are called from.
 #[derive(

@@ -31,6 +31,7 @@ pub mod revisions;
 pub mod runs;
 #[expect(missing_docs, reason = "generated")]
 pub mod schema;
+pub mod secrets;
 pub mod signals;
 pub mod standing;
 pub mod tls;

@@ -218,7 +218,7 @@ fn of_client(error: &reqwest::Error, call: Call<'_>, is_answering: bool) -> Fail
 pub(super) fn of_cause(cause: &Cause, is_answering: bool) -> Failure {
     let reason = match cause {
         Cause::BadUrl(_) => Reason::UrlInvalid,
-        Cause::Blocked { .. } => Reason::EgressBlocked,
+        Cause::Blocked { .. } | Cause::Withheld(_) => Reason::EgressBlocked,
         Cause::Broken { .. } if is_answering => Reason::StreamCut,
         Cause::Timeout { .. } | Cause::Cancelled => Reason::Timeout,
         Cause::ResponseTooLarge { .. } => Reason::AnswerTooLarge,

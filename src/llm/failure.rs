@@ -225,7 +225,8 @@ impl Failure {
     }
 
     /// The same with the beginning of what came.
-    pub(super) fn with_answer(mut self, text: &str) -> Self {
+    #[must_use]
+    pub fn with_answer(mut self, text: &str) -> Self {
         self.answer = Some(cut(text, MAX_EXCERPT_BYTES));
         self
     }

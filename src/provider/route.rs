@@ -184,7 +184,11 @@ impl Providers {
 }
 
 /// Reads an address that paths are appended to.
-pub(super) fn base_url(text: &str) -> Result<Url, String> {
+///
+/// # Errors
+///
+/// Why it is none, in words, without any part of it that may be secret.
+pub fn base_url(text: &str) -> Result<Url, String> {
     let mut url = Url::parse(text.trim()).map_err(|error| error.to_string())?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
         return Err(format!("its scheme is {}", url.scheme()));

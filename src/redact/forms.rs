@@ -23,6 +23,8 @@ pub fn of(value: &str) -> Vec<Vec<u8>> {
         let view = View::of(in_one_line.as_bytes(), escaping, Ending::Final);
         forms.extend(view.map(|view| view.bytes));
     }
+    // Names of hosts are told in lower case.
+    forms.push(in_one_line.to_ascii_lowercase().into_bytes());
     forms.push(in_one_line.into_bytes());
     forms.retain(|form| form.len() >= MIN_BYTES);
     for engine in [&STANDARD, &URL_SAFE] {

@@ -88,6 +88,16 @@ pub struct Limits {
     pub size_bytes: i64,
 }
 
+impl Default for Limits {
+    /// 100,000 entries, 1 GiB.
+    fn default() -> Self {
+        Self {
+            entries: 100_000,
+            size_bytes: 1 << 30,
+        }
+    }
+}
+
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Put {

@@ -209,6 +209,41 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// The values of secrets, sealed with XChaCha20-Poly1305.
+    secret_versions (namespace, name, version) {
+        namespace -> Text,
+        name -> Text,
+        version -> Int4,
+        /// Nonce, sealed value and tag; namespace, name and version are authenticated with it.
+        sealed -> Bytea,
+        /// The key that it is sealed with: the first 8 hexadecimal digits of its SHA-256.
+        key_id -> Text,
+        /// Whether steps may use it: the newest enabled version counts.
+        enabled -> Bool,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// What is known of a secret beside its values.
+    secrets (namespace, name) {
+        /// Whose secret it is.
+        namespace -> Text,
+        /// What flows call it: {{ secrets.<name> }}.
+        name -> Text,
+        description -> Text,
+        /// The hosts that its values are sent to; empty for any.
+        hosts -> Jsonb,
+        /// The number of the newest version.
+        latest_version -> Int4,
+        /// Another one after each change: by it processes notice that what they hold in memory is old.
+        edition -> Uuid,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     signal_requests (namespace, run_id, request_id) {
         namespace -> Text,
         run_id -> Uuid,
@@ -276,6 +311,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     payload_chunks,
     run_events,
     run_inbox,
+    secret_versions,
+    secrets,
     signal_requests,
     start_requests,
     workflow_runs,

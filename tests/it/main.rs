@@ -25,6 +25,7 @@ mod idle;
 mod journal;
 mod limits;
 mod loops;
+mod memory;
 mod migrations;
 mod ownership;
 mod payloads;
