@@ -137,6 +137,8 @@ pub async fn ask(call: Call<'_>, mut say: impl FnMut(&str) + Send) -> Result<Ans
     let deadline = tokio::time::Instant::from_std(call.deadline);
     let outcome = match tokio::time::timeout_at(deadline, exchange).await {
         Ok(outcome) => outcome,
+        // The connection is still open, but nothing is missing.
+        Err(_) if reading.is_whole => Ok(()),
         Err(_) => Err(Failure::new(
             Reason::Timeout,
             format!("no whole answer from {} in time", host(call.route)),

@@ -40,6 +40,16 @@ async fn exchange(
     say: &mut (impl FnMut(&str) + Send),
 ) -> Result<(), Failure> {
     let response = send(call).await?;
+    read(call, response, reading, say).await
+}
+
+/// Reads an answer, whatever it is.
+pub(super) async fn read(
+    call: Call<'_>,
+    response: Response,
+    reading: &mut Reading,
+    say: &mut (impl FnMut(&str) + Send),
+) -> Result<(), Failure> {
     let status = response.status();
     if status != StatusCode::OK {
         let headers = response.headers().clone();
