@@ -9,6 +9,7 @@ pub mod convert;
 pub mod flows;
 pub mod page;
 pub mod runs;
+pub mod secrets;
 pub mod status;
 pub mod timeout;
 pub mod watch;
@@ -26,6 +27,7 @@ use crate::ids::Namespace;
 use crate::proto::applet_service_server::AppletServiceServer;
 use crate::proto::flow_service_server::FlowServiceServer;
 use crate::proto::run_service_server::RunServiceServer;
+use crate::proto::secret_service_server::SecretServiceServer;
 
 /// The largest message that is taken or given, in bytes: 4 MiB, which is what most gRPC clients take too.
 pub const MAX_MESSAGE_BYTES: usize = 4 << 20;
@@ -107,5 +109,6 @@ pub fn routes(engine: Engine, cpu: Cpu, settings: Settings) -> Routes {
     Routes::default()
         .add_service(service!(FlowServiceServer, api.clone()))
         .add_service(service!(RunServiceServer, api.clone()))
-        .add_service(service!(AppletServiceServer, api))
+        .add_service(service!(AppletServiceServer, api.clone()))
+        .add_service(service!(SecretServiceServer, api))
 }

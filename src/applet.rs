@@ -4,6 +4,7 @@
 //! [`Prepared`] nodes. Applets know neither the store nor the wire: they get a [`Context`] and give a [`Completion`].
 
 pub mod approval;
+pub mod code;
 pub mod compiled;
 #[cfg(test)]
 mod conformance_tests;
@@ -14,6 +15,7 @@ pub mod for_each;
 pub mod http_request;
 pub mod if_else;
 pub mod llm;
+pub mod memory;
 pub mod merge;
 pub mod registry;
 pub mod start;
@@ -45,7 +47,9 @@ pub use crate::flow::Effect;
 use crate::flow::{Body, Port, Violation};
 use crate::hub::drafts::Pen;
 use crate::ids::{FlowId, Namespace, NodeId, RunId, StepPath};
+use crate::redact::Redactor;
 pub use crate::run::state::{Decision, OnItemError};
+use crate::secrets::{Denied, Granted, NotForHost};
 use crate::template::{Reads, Scope};
 use crate::usage::Usage;
 
@@ -168,6 +172,11 @@ pub struct Context {
     pub cpu: Cpu,
     /// The one way out to the network.
     pub egress: Egress,
+    /// The secrets that the node names: whether they may be sent where the applet is about to send them.
+    pub secrets: Granted,
+    /// Takes values of secrets out of all that the attempt gives and shows; the engine does that. An applet adds what it
+    /// has composed of secrets, and redacts texts before it cuts them: half of a value is not found.
+    pub redactor: Redactor,
     /// Writes what watchers see while the attempt goes on.
     pub pen: Pen,
     /// Keeps what is no JSON: images and the like.
@@ -350,6 +359,18 @@ impl Error {
     pub fn with_detail(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.details.insert(key.to_owned(), value.into());
         self
+    }
+}
+
+impl From<Denied> for Error {
+    fn from(denied: Denied) -> Self {
+        Self::permanent(denied.reason(), denied.to_string())
+    }
+}
+
+impl From<NotForHost> for Error {
+    fn from(refused: NotForHost) -> Self {
+        Self::permanent(NotForHost::REASON, refused.to_string())
     }
 }
 

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::duration::between;
 use crate::config::listen::DEFAULT_LISTEN;
-use crate::config::{Common, Config, Listen, Log, Migrate, Pool, Private, Secret};
+use crate::config::{Common, Config, Listen, Log, Migrate, Pool, Private, Secret, Secrets};
 
 /// Version and commit of this build.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("SYNAPPS_COMMIT"), ")");
@@ -39,6 +39,9 @@ pub enum Command {
     Dev(Box<Dev>),
     /// Run an example flow on a private Postgres and print each update as it streams
     Demo(Box<Demo>),
+    /// Work on the secrets in the database
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
     /// Ask a running service for its health; succeeds if it is SERVING
     Health(Health),
 }
@@ -94,6 +97,32 @@ pub struct MigrateArgs {
     /// Changes nothing, says what has been done and what is pending, and fails if something is
     #[arg(long)]
     pub status: bool,
+
+    /// How the database is used.
+    #[command(flatten)]
+    pub pool: Pool,
+}
+
+/// What can be done to the secrets in the database.
+#[derive(Debug, Subcommand)]
+pub enum SecretsCommand {
+    /// Seal all secrets anew with the first key, so that the others are needed no longer
+    ///
+    /// Give every serving process the new key first, behind the old one; then put it before the old one, rotate, and take
+    /// the old one away. It may run while they serve, and can be repeated.
+    Rotate(Rotate),
+}
+
+/// Settings of `secrets rotate`.
+#[derive(Debug, clap::Args)]
+pub struct Rotate {
+    /// The database: postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=require, Postgres 15 or newer
+    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub database_url: Secret,
+
+    /// The keys.
+    #[command(flatten)]
+    pub secrets: Secrets,
 
     /// How the database is used.
     #[command(flatten)]

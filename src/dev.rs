@@ -1,13 +1,22 @@
 //! `synapps dev`: the service with a private Postgres, for one's own machine.
 
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
 use crate::config::{self, Common, Config, Listen, Migrate, Private, Secret};
 use crate::egress::Policy;
 use crate::postgres::{self, Durability, Options, Place, PrivateCluster};
+use crate::secrets::KeyRing;
 use crate::server::{self, Server};
 
 /// The database of the service in its private cluster: the one that every cluster has. Another one would take a tenth
 /// of a second to make, and nobody else is in this cluster.
 const DATABASE: &str = "postgres";
+
+/// The key of secrets, in the directory of the cluster.
+const KEY_FILE: &str = "secrets.key";
 
 /// Where a cluster of root is kept: its home directory is closed to the user who runs Postgres.
 const ROOT_DATA_DIR: &str = "/var/lib/synapps/postgres";
@@ -20,6 +29,16 @@ pub enum Error {
         "neither XDG_DATA_HOME nor HOME says where to keep data; say it by --data-dir, or use --ephemeral"
     )]
     NoHome,
+    /// The key of its secrets can be neither read nor kept.
+    #[error("cannot {action} {}, the key of secrets", path.display())]
+    Key {
+        /// What was to be done.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// The private Postgres does not start.
     #[error(transparent)]
     Postgres(#[from] postgres::Error),
@@ -50,6 +69,7 @@ impl Dev {
     ) -> Result<Self, Error> {
         // Before Postgres, which takes longer, and for nothing if this fails.
         listen.check().map_err(server::Error::from)?;
+        let is_kept = matches!(place, Place::Kept(_));
         let cluster = PrivateCluster::start(Options {
             place,
             durability: Durability::Full,
@@ -57,6 +77,13 @@ impl Dev {
             search_path: config::search_path(),
         })
         .await?;
+        let common = match with_key(common, &cluster, is_kept) {
+            Ok(common) => common,
+            Err(error) => {
+                cluster.stop().await;
+                return Err(error);
+            }
+        };
         let config = configured(listen, &cluster, common);
         match Server::start(&config).await {
             Ok(server) => Ok(Self { server, cluster }),
@@ -104,6 +131,44 @@ fn configured(listen: Listen, cluster: &PrivateCluster, mut common: Common) -> C
         alone: true,
         ..common.with(listen, url, Migrate::Auto)
     }
+}
+
+/// Unless somebody brings a key for secrets, one of its own: kept beside the data that is sealed with it.
+fn with_key(mut common: Common, cluster: &PrivateCluster, is_kept: bool) -> Result<Common, Error> {
+    let secrets = &mut common.secrets;
+    if secrets.secrets_key.is_some() || secrets.secrets_key_file.is_some() {
+        return Ok(common);
+    }
+    if !is_kept {
+        secrets.secrets_key = Some(Secret::new(KeyRing::generate()));
+        return Ok(common);
+    }
+    let path = cluster.dir().join(KEY_FILE);
+    let failed = |action: &'static str| {
+        let path = path.clone();
+        move |source| Error::Key {
+            action,
+            path,
+            source,
+        }
+    };
+    // Only this process gets here: the directory is locked.
+    if !path.try_exists().map_err(failed("look for"))? {
+        // Complete under another name first: half a key would open nothing, ever.
+        let unfinished = path.with_extension("new");
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&unfinished)
+            .map_err(failed("make"))?;
+        writeln!(file, "{}", KeyRing::generate()).map_err(failed("write"))?;
+        file.sync_all().map_err(failed("write"))?;
+        fs::rename(&unfinished, &path).map_err(failed("make"))?;
+    }
+    secrets.secrets_key_file = Some(path);
+    Ok(common)
 }
 
 /// What flows may call unless somebody says otherwise: this machine, which is what one tries things out with.

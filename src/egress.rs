@@ -51,7 +51,11 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Egress {
     clients: Arc<Clients>,
+    guard: Option<Guard>,
 }
+
+/// Says why a request must not go to a URL, for a reason of whoever sends it: what it carries is not for everybody.
+pub type Guard = Arc<dyn Fn(&Url) -> Result<(), String> + Send + Sync>;
 
 /// What to send, and how.
 #[derive(Debug)]
@@ -132,6 +136,7 @@ impl Egress {
         let clients = Clients::new(policy).map_err(|cause| cause.at(Progress::Unsent))?;
         Ok(Self {
             clients: Arc::new(clients),
+            guard: None,
         })
     }
 
@@ -144,6 +149,15 @@ impl Egress {
         Self::new(Policy::everything())
     }
 
+    /// The same way out for requests that the guard lets go, redirects included; the policy holds too.
+    #[must_use]
+    pub fn guarded(&self, guard: Guard) -> Self {
+        Self {
+            clients: Arc::clone(&self.clients),
+            guard: Some(guard),
+        }
+    }
+
     /// The HTTP client for requests to this URL, for libraries that speak HTTP themselves: what the URL says is checked
     /// here, names when they are resolved. It follows no redirects, and knows neither deadlines nor bounds of answers.
     ///
@@ -151,7 +165,8 @@ impl Egress {
     ///
     /// [`Cause::BadUrl`], [`Cause::Blocked`], [`Cause::Setup`].
     pub fn client(&self, url: &Url) -> Result<reqwest::Client, Error> {
-        exchange::check(self.clients.policy(), url)
+        exchange::pass(self.guard.as_ref(), url)
+            .and_then(|()| exchange::check(self.clients.policy(), url))
             .and_then(|port| {
                 self.clients
                     .get(port, Verification::Required, Delivery::Repeatable)
@@ -172,7 +187,7 @@ impl Egress {
         let deadline = tokio::time::Instant::from_std(request.deadline);
         let cancelled = request.cancelled.clone();
         let tracker = Tracker::default();
-        let exchange = exchange::run(&self.clients, request, &tracker);
+        let exchange = exchange::run(&self.clients, self.guard.as_ref(), request, &tracker);
         tokio::pin!(exchange);
 
         let cause = tokio::select! {

@@ -24,6 +24,7 @@ mod resolve;
 mod retry;
 pub mod signal;
 mod start;
+pub mod tryout;
 mod view;
 mod wakes;
 
@@ -56,6 +57,7 @@ use crate::ids::{ExecutorId, FlowId, Namespace, RunId, RunKey};
 use crate::journal::Journal;
 use crate::run::Run;
 use crate::run::state::RunState;
+use crate::secrets::Vault;
 use crate::store::births::Request;
 use crate::store::runs::RunRow;
 use crate::store::{self, Store, executors, partitions};
@@ -102,6 +104,7 @@ pub(crate) struct Parts {
     pool: Pool,
     cpu: Cpu,
     egress: Egress,
+    vault: Vault,
     hub: Hub,
     clock: Clock,
     lease: Lease,
@@ -269,6 +272,7 @@ impl Engine {
         registry: Registry,
         cpu: Cpu,
         egress: Egress,
+        vault: Vault,
     ) -> store::Result<Self> {
         let executor = ExecutorId::fresh();
         let lease = Lease::new(settings.lease);
@@ -306,6 +310,7 @@ impl Engine {
             store,
             cpu,
             egress,
+            vault,
             hub: hub.clone(),
             settings,
         };
@@ -393,6 +398,12 @@ impl Engine {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.inner.parts.store
+    }
+
+    /// The secrets that flows name.
+    #[must_use]
+    pub fn vault(&self) -> &Vault {
+        &self.inner.parts.vault
     }
 
     /// Where committed events are handed to watchers.

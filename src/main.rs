@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use synapps::cli::{Cli, Command, Health, MigrateArgs, Serve};
+use synapps::cli::{Cli, Command, Health, MigrateArgs, Rotate, SecretsCommand, Serve};
 use synapps::config::listen::reachable;
 use synapps::demo::{Demo, hello};
 use synapps::dev::{self, Dev};
+use synapps::secrets::rotation;
 use synapps::server::signals::Signals;
 use synapps::server::{self, Server, probe};
 use synapps::store::{Store, migrate};
@@ -22,6 +23,10 @@ type Outcome = Result<ExitCode, Box<dyn Error>>;
 const THREADS_TIMEOUT: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
+    // A child that runs code has nothing of a service, and so comes before anything of one.
+    if let Some(code) = synapps::sandbox::child::run_if_asked(std::env::args_os()) {
+        return code;
+    }
     let cli = Cli::parse();
     match run(cli) {
         Ok(code) => code,
@@ -55,6 +60,7 @@ fn run(cli: Cli) -> Outcome {
             Command::Migrate(arguments) => migrate(arguments).await,
             Command::Dev(arguments) => dev(*arguments).await,
             Command::Demo(arguments) => demo(*arguments).await,
+            Command::Secrets(SecretsCommand::Rotate(arguments)) => rotate(arguments).await,
             Command::Health(arguments) => health(arguments).await,
         }
     });
@@ -173,6 +179,29 @@ async fn migrate(arguments: MigrateArgs) -> Outcome {
         }
     }
     if status.pending.is_empty() {
+        Ok(ExitCode::SUCCESS)
+    } else {
+        Ok(ExitCode::FAILURE)
+    }
+}
+
+async fn rotate(arguments: Rotate) -> Outcome {
+    let keys = arguments
+        .secrets
+        .find_keys()?
+        .ok_or("there is no key to seal with: set --secrets-key or --secrets-key-file")?;
+    let settings = server::store_settings(&arguments.database_url, &arguments.pool);
+    let store = Store::connect(&settings).await?;
+    migrate::check(&store).await?;
+    let rotated = rotation::rotate(&store, &keys).await?;
+    println!(
+        "sealed {} with key {}; changed meanwhile: {}, unreadable: {}",
+        rotated.resealed,
+        keys.first_id(),
+        rotated.gone,
+        rotated.unreadable
+    );
+    if rotated.unreadable == 0 {
         Ok(ExitCode::SUCCESS)
     } else {
         Ok(ExitCode::FAILURE)

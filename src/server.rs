@@ -31,6 +31,7 @@ use crate::config::Config;
 use crate::config::listen;
 use crate::egress;
 use crate::provider;
+use crate::secrets;
 use crate::store;
 use gate::Gate;
 use health::Health;
@@ -60,6 +61,9 @@ pub enum Error {
     /// What is set for the providers of models cannot be used.
     #[error(transparent)]
     Provider(#[from] provider::Error),
+    /// The keys of secrets cannot be read.
+    #[error(transparent)]
+    SecretsKey(#[from] secrets::keys::Error),
     /// The operating system gives no threads.
     #[error("cannot start threads")]
     Threads(#[source] std::io::Error),

@@ -20,6 +20,7 @@ pub mod flows;
 pub mod flush;
 pub mod inbox;
 pub mod lane;
+pub mod memories;
 pub mod migrate;
 pub mod partitions;
 pub mod payloads;
@@ -30,6 +31,7 @@ pub mod revisions;
 pub mod runs;
 #[expect(missing_docs, reason = "generated")]
 pub mod schema;
+pub mod secrets;
 pub mod signals;
 pub mod standing;
 pub mod tls;

@@ -8,6 +8,7 @@ pub mod expression;
 pub mod limits;
 pub mod path;
 mod scan;
+pub mod secrets;
 mod templated;
 pub mod tree;
 
@@ -23,7 +24,8 @@ use expression::Expression;
 use path::Path;
 use scan::Piece;
 
-pub use templated::Templated;
+pub use secrets::Secrets;
+pub use templated::{NotRendered, Templated};
 
 /// The most that one config or text may come to when rendered, in bytes of compact JSON.
 pub const MAX_RENDERED_BYTES: u64 = 16 * 1024 * 1024;
@@ -43,6 +45,8 @@ pub struct Scope {
     pub node_id: NodeId,
     /// `item` and `index`, inside a loop.
     pub item: Option<(Arc<Value>, u64)>,
+    /// `secrets.<name>`: those that the node names.
+    pub secrets: Secrets,
     /// Names that an applet adds (`source` and `value` of a transform's template).
     pub extra: BTreeMap<&'static str, Arc<Value>>,
 }
@@ -79,6 +83,14 @@ pub enum Error {
         name: String,
         /// All names that do exist.
         known: Vec<&'static str>,
+    },
+    /// A secret is named where its value must not go.
+    #[error("secrets.{name} cannot stand here: {rule}")]
+    SecretNotAllowed {
+        /// The secret.
+        name: String,
+        /// Where it can.
+        rule: String,
     },
     /// Nothing is at this path, and the token is the whole text.
     #[error(
@@ -121,6 +133,7 @@ impl Error {
             Self::Syntax { .. } => "INVALID_TEMPLATE",
             Self::Limit(error) => error.reason(),
             Self::UnknownName { .. } => "UNKNOWN_NAME",
+            Self::SecretNotAllowed { .. } => "SECRET_NOT_ALLOWED_HERE",
             Self::Missing { .. } => "TEMPLATE_PATH_MISSING",
             Self::Failed { .. } => "EXPRESSION_FAILED",
             Self::TooExpensive { .. } => "EXPRESSION_TOO_EXPENSIVE",
@@ -226,6 +239,17 @@ impl Template {
         self.parts
             .iter()
             .any(|part| matches!(part, Part::Expression(_)))
+    }
+
+    /// The first secret that it names in another form than `{{ secrets.<name> }}`: what an expression makes of a value
+    /// could not be found again.
+    #[must_use]
+    pub fn find_disguised_secret(&self) -> Option<String> {
+        self.parts.iter().find_map(|part| match part {
+            Part::Text(_) => None,
+            Part::Path(path) => path.reads().secrets.into_iter().find(|_| !path.is_secret()),
+            Part::Expression(expression) => expression.reads().secrets.first().cloned(),
+        })
     }
 
     /// What it reads.

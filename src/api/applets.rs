@@ -1,5 +1,7 @@
 //! `AppletService`: the catalogue of applets.
 
+mod tryout;
+
 use prost_types::Struct;
 use serde_json::Value;
 use tonic::{Request, Response, Status};
@@ -12,7 +14,8 @@ use crate::flow::Violation;
 use crate::proto::applet_service_server::AppletService;
 use crate::proto::{
     Applet, DescribeAppletRequest, DescribeAppletResponse, FailureReason, Handle,
-    ListAppletsRequest, ListAppletsResponse, Model, Node, Position, Provider,
+    ListAppletsRequest, ListAppletsResponse, Model, Node, Position, Provider, TestAppletRequest,
+    TestAppletResponse,
 };
 use crate::provider::catalogue::{self, Offer};
 
@@ -43,6 +46,15 @@ impl AppletService for Api {
             })),
             None => Err(Error::AppletNotFound(kind).into()),
         }
+    }
+
+    async fn test_applet(
+        &self,
+        request: Request<TestAppletRequest>,
+    ) -> Result<Response<TestAppletResponse>, Status> {
+        let namespace = self.namespace(&request);
+        let tried = self.try_out(namespace, request.into_inner()).await?;
+        Ok(Response::new(tried))
     }
 }
 

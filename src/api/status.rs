@@ -53,6 +53,9 @@ pub enum Error {
     /// No applet is of this kind.
     #[error("no applet is of kind {0}")]
     AppletNotFound(String),
+    /// No key to seal secrets with is configured.
+    #[error("the server has no key to seal secrets with")]
+    SecretsNotConfigured,
     /// The run has not ended, which the call needs.
     #[error("run {id} is {state}")]
     RunNotDone {
@@ -160,6 +163,12 @@ impl From<Error> for Status {
                 .about("synapps.v1.Applet", kind)
                 .status()
             }
+            Error::SecretsNotConfigured => Refusal::new(
+                Code::FailedPrecondition,
+                "SECRETS_NOT_CONFIGURED",
+                "the server has no key to seal secrets with: set SYNAPPS_SECRETS_KEY or SYNAPPS_SECRETS_KEY_FILE",
+            )
+            .status(),
             Error::RunNotDone { id, state } => Refusal::new(
                 Code::FailedPrecondition,
                 "RUN_NOT_DONE",
@@ -418,6 +427,45 @@ fn store_status(error: &store::Error) -> Status {
             .with("revision", revision)
             .with("latestRevision", latest)
             .about("synapps.v1.FlowRevision", format!("{id}/{revision}"))
+            .status()
+        }
+        store::Error::SecretExists(name) => {
+            let name = shown(name);
+            Refusal::new(
+                Code::AlreadyExists,
+                "SECRET_ALREADY_EXISTS",
+                format!("secret {name} already exists; AddSecretVersion gives it another value"),
+            )
+            .with("name", &name)
+            .about("synapps.v1.Secret", name)
+            .status()
+        }
+        store::Error::SecretNotFound(name) => {
+            let name = shown(name);
+            Refusal::new(
+                Code::NotFound,
+                "SECRET_NOT_FOUND",
+                format!("secret {name} does not exist; ListSecrets lists those that do"),
+            )
+            .with("name", &name)
+            .about("synapps.v1.Secret", name)
+            .status()
+        }
+        store::Error::SecretVersionNotFound {
+            name,
+            version,
+            latest,
+        } => {
+            let name = shown(name);
+            Refusal::new(
+                Code::NotFound,
+                "SECRET_VERSION_NOT_FOUND",
+                format!("secret {name} has no version {version}: its latest is {latest}"),
+            )
+            .with("name", &name)
+            .with("version", version)
+            .with("latestVersion", latest)
+            .about("synapps.v1.SecretVersion", format!("{name}/{version}"))
             .status()
         }
         store::Error::EtagMismatch {

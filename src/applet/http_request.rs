@@ -78,14 +78,13 @@ impl Applet for HttpRequest {
         let config = Arc::new(config);
         let cpu = context.cpu.clone();
         let effect = context.effect;
-        let egress = context.egress.clone();
 
         let rendered = Arc::clone(&config);
         let compose = move || compose::compose(&context, &rendered);
-        let request = cpu.run(compose).await.map_err(|_| failure::panicked())??;
-        let secrets = compose::secrets(&request.headers, &config);
+        let composed = cpu.run(compose).await.map_err(|_| failure::panicked())??;
+        let redactor = composed.redactor;
 
-        let answer = match egress.send(request).await {
+        let answer = match composed.egress.send(composed.request).await {
             Ok(answer) => answer,
             Err(error) => return Err(failure::of_exchange(error, effect)),
         };
@@ -93,7 +92,7 @@ impl Applet for HttpRequest {
         let read = move || {
             let details = answer::details(&answer);
             if config.fail_on_status && answer.status.as_u16() >= 400 {
-                return Err(failure::of_status(&answer, effect, &secrets));
+                return Err(failure::of_status(&answer, effect, &redactor));
             }
             let output = answer::output(&answer, config.include_response_headers);
             Ok(Completion::Done(Outcome {

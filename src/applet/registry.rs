@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::approval::Approval;
+use super::code::Code;
 use super::compiled::Compiled;
 use super::delay::Delay;
 use super::end::End;
@@ -24,8 +25,10 @@ use super::wait_signal::WaitSignal;
 use super::writer::Writer;
 use super::{Applet, Description, Error, Prepared};
 use crate::flow::{Inspection, Node};
+use crate::memory::Memory;
 use crate::provider::Providers;
 use crate::provider::catalogue::Offer;
+use crate::sandbox::Sandbox;
 use typed::{Erased, Typed};
 
 /// All applets of the service, by kind; cheap to clone.
@@ -39,8 +42,12 @@ pub struct Registry {
 /// What applets are built with, because it outlives each attempt.
 #[derive(Clone, Debug)]
 pub struct Services {
+    /// What `memory` nodes keep.
+    pub memory: Memory,
     /// Who models and images are called from.
     pub providers: Providers,
+    /// What runs code.
+    pub sandbox: Sandbox,
 }
 
 /// One line of the catalogue.
@@ -67,17 +74,23 @@ impl Registry {
     /// The applets that come with the service, built with what they work with.
     #[must_use]
     pub fn standard(services: Services) -> Self {
-        let Services { providers } = services;
+        let Services {
+            memory,
+            providers,
+            sandbox,
+        } = services;
         let compiled = Arc::new(Compiled::new());
         let llm = Llm::new(providers.clone(), Arc::clone(&compiled));
         let mut applets = vec![
             erase(Approval),
+            erase(Code::new(sandbox)),
             erase(Delay),
             erase(End),
             erase(ForEach),
             erase(HttpRequest),
             erase(IfElse::new(Arc::clone(&compiled))),
             erase(llm.clone()),
+            erase(super::memory::Memory::new(memory)),
             erase(Merge),
             erase(Start),
             erase(Subflow),

@@ -17,9 +17,13 @@ use crate::flow::{Inspection, Node, Position, Violation};
 use crate::hub::Hub;
 use crate::hub::drafts::{Author, Pen};
 use crate::ids::{Namespace, NodeId, RunId, RunKey, StepPath};
+use crate::memory::{Limits, Memory};
 use crate::provider::Providers;
+use crate::redact::Redactor;
+use crate::sandbox::{self, Sandbox};
+use crate::secrets::Granted;
 use crate::store::Store;
-use crate::template::Scope;
+use crate::template::{Scope, Secrets};
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| Registry::standard(services()));
 
@@ -77,6 +81,7 @@ pub fn context(input: Value) -> Context {
             run_id,
             node_id,
             item: None,
+            secrets: Secrets::default(),
             extra: BTreeMap::new(),
         },
         deadline: Instant::now() + Duration::from_secs(30),
@@ -85,6 +90,8 @@ pub fn context(input: Value) -> Context {
         cpu: CPU.clone(),
         egress: Egress::new("127.0.0.0/8".parse().expect("a rule"))
             .expect("the client can be built"),
+        secrets: Granted::default(),
+        redactor: Redactor::default(),
         pen: pen(),
         files: files(),
     }
@@ -116,9 +123,18 @@ fn somewhere() -> RunKey {
 
 /// What applets are built with, where no other process is needed.
 pub fn services() -> Services {
-    let settings = crate::config::Providers::default();
+    let providers = crate::config::Providers::default();
+    let sandbox = sandbox::Settings {
+        // The program of these tests is not the one that runs code.
+        mode: sandbox::Mode::Off,
+        python: "python3".into(),
+        program: None,
+        max_result_bytes: 1 << 20,
+    };
     Services {
-        providers: Providers::new(&settings).expect("nothing is set"),
+        memory: Memory::new(Store::nowhere(), Limits::default()),
+        providers: Providers::new(&providers).expect("nothing is set"),
+        sandbox: Sandbox::new(sandbox).expect("a thread can be started"),
     }
 }
 

@@ -36,6 +36,9 @@ pub enum Cause {
         /// In words; for a name it does not tell which address it has.
         why: String,
     },
+    /// Who sends the request does not let what it carries go there.
+    #[error("{0}")]
+    Withheld(String),
     /// The host's name has no address.
     #[error("the name {host} could not be resolved")]
     Unresolved {

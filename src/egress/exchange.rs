@@ -10,13 +10,14 @@ use super::body::{self, ReadError, TrackedBody, Tracker};
 use super::clients::Clients;
 use super::redirect::Hop;
 use super::{
-    Answer, Cause, Delivery, MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_HEADERS, MAX_REDIRECTS, Policy,
-    Progress, Redirects, Request, failure,
+    Answer, Cause, Delivery, Guard, MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_HEADERS, MAX_REDIRECTS,
+    Policy, Progress, Redirects, Request, failure,
 };
 
 /// Sends the request, follows redirects, and reads the last answer; notes on the way how far it has come.
 pub(super) async fn run(
     clients: &Clients,
+    guard: Option<&Guard>,
     request: Request,
     tracker: &Tracker,
 ) -> Result<Answer, Cause> {
@@ -33,6 +34,7 @@ pub(super) async fn run(
         body: request.body,
     };
     for followed in 0..=MAX_REDIRECTS {
+        pass(guard, &hop.url)?;
         let port = check(clients.policy(), &hop.url)?;
         let client = clients.get(port, verification, delivery)?;
         let response = send(&client, &hop, delivery, tracker).await?;
@@ -50,6 +52,11 @@ pub(super) async fn run(
     Err(Cause::TooManyRedirects {
         limit: MAX_REDIRECTS,
     })
+}
+
+/// Asks the guard, if there is one.
+pub(super) fn pass(guard: Option<&Guard>, url: &Url) -> Result<(), Cause> {
+    guard.map_or(Ok(()), |guard| guard(url).map_err(Cause::Withheld))
 }
 
 /// Checks all that can be said without resolving a name, and gives the port.

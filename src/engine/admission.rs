@@ -110,6 +110,7 @@ impl Engine {
             return Ok(None);
         };
         let scope = Scope {
+            secrets: template::Secrets::default(),
             input: Arc::clone(input),
             content: Arc::default(),
             results: Arc::default(),

@@ -7,6 +7,7 @@ mod aftermath;
 mod child;
 mod collect;
 mod gather;
+mod redaction;
 mod take;
 
 use std::panic::AssertUnwindSafe;
@@ -248,6 +249,7 @@ async fn attempt(
         return Ok(cut_off);
     };
     let context = context?;
+    let redactor = context.redactor.clone();
     let completion = match effect {
         // Nothing outside is lost with it: it is dropped at once.
         Effect::Pure | Effect::Idempotent => {
@@ -263,6 +265,18 @@ async fn attempt(
         }
     };
     let completion = completion.unwrap_or_else(|_| Err(timed_out(timeout, effect)));
+    let completion = redaction::clean(&parts.cpu, &redactor, completion).await;
+    let end = end(parts, assignment, completion).await;
+    // What could not be kept is named with places in it.
+    end.map_err(|error| redaction::failed(&redactor, error))
+}
+
+/// What is to be recorded of what an applet gave.
+async fn end(
+    parts: &Parts,
+    assignment: &Assignment,
+    completion: Result<Completion, applet::Error>,
+) -> Result<End, applet::Error> {
     match completion {
         Ok(Completion::Done(outcome)) => output(parts, assignment, outcome).await,
         Ok(Completion::Wait(wait)) => Ok(End::Wait(wait)),
@@ -271,7 +285,7 @@ async fn attempt(
             let placed = place(parts, assignment, Arc::clone(&items.items), "#items").await?;
             Ok(End::Loop(items, placed))
         }
-        Err(error) if cancelled.is_cancelled() => Ok(End::Cancelled {
+        Err(error) if assignment.cancelled.is_cancelled() => Ok(End::Cancelled {
             outcome_unknown: error.certainty == Certainty::Unknown,
         }),
         Err(error) => Err(error),

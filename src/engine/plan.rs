@@ -1,5 +1,6 @@
 //! A revision made ready to run: its graph, its applets with their configs, the check of its input.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ pub struct Plan {
     graphs: Vec<Arc<Graph>>,
     /// By the number of their graph, and in it by their index.
     nodes: Vec<Vec<PlanNode>>,
+    secrets: BTreeSet<String>,
     input_schema: Option<(jsonschema::Validator, SchemaWeight)>,
     open_runs: Option<OpenRuns>,
 }
@@ -113,6 +115,7 @@ impl Plan {
             revision,
             graphs: numbered(&graph),
             graph,
+            secrets: secrets_of(&nodes),
             nodes,
             input_schema,
         }
@@ -128,6 +131,12 @@ impl Plan {
     #[must_use]
     pub fn graph_numbered(&self, number: u32) -> &Graph {
         &self.graphs[number as usize]
+    }
+
+    /// Names of all secrets that its nodes read.
+    #[must_use]
+    pub fn secrets(&self) -> &BTreeSet<String> {
+        &self.secrets
     }
 
     /// What governs a run as a whole.
@@ -205,6 +214,16 @@ impl Plan {
             .take(1_000)
             .collect()
     }
+}
+
+fn secrets_of(nodes: &[Vec<PlanNode>]) -> BTreeSet<String> {
+    let prepared = nodes
+        .iter()
+        .flatten()
+        .filter_map(|node| node.prepared.as_ref().ok());
+    prepared
+        .flat_map(|prepared| prepared.reads().secrets.iter().cloned())
+        .collect()
 }
 
 /// A graph and all inside it, by their numbers.

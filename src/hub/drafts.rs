@@ -7,14 +7,16 @@
 mod reader;
 mod shelf;
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 pub use self::reader::{Piece, Reader};
 use self::shelf::DraftKey;
 pub(super) use self::shelf::Shelf;
 use super::Hub;
 use crate::ids::{NodeId, RunKey, StepPath};
+use crate::redact::{Redacting, Redactor};
 
 /// The most bytes that are kept of one text: the last ones.
 pub const MOST_BYTES: usize = 128 * 1024;
@@ -54,18 +56,30 @@ struct Inner {
     run: RunKey,
     author: Author,
     shelf: OnceLock<Arc<Shelf>>,
+    redactor: Redactor,
+    /// What may be the beginning of a secret value and is not shown yet. Held while a piece is written, so that pieces
+    /// of two writers do not get between each other.
+    texts: Mutex<BTreeMap<Kind, Redacting>>,
 }
 
 impl Pen {
     /// A pen for an attempt of a step of this run.
     #[must_use]
     pub fn new(hub: Hub, run: RunKey, author: Author) -> Self {
+        Self::redacting(hub, run, author, Redactor::default())
+    }
+
+    /// The same, without the values that this redactor knows.
+    #[must_use]
+    pub fn redacting(hub: Hub, run: RunKey, author: Author, redactor: Redactor) -> Self {
         Self {
             inner: Arc::new(Inner {
                 hub,
                 run,
                 author,
                 shelf: OnceLock::new(),
+                redactor,
+                texts: Mutex::default(),
             }),
         }
     }
@@ -88,6 +102,8 @@ impl Pen {
     /// Throws away the output so far: it is made anew, as by another model.
     pub fn restart(&self) {
         if let Some(shelf) = self.inner.shelf.get() {
+            let mut texts = self.inner.texts();
+            texts.remove(&Kind::Output);
             shelf.restart(&self.inner.key(Kind::Output));
         }
     }
@@ -98,11 +114,27 @@ impl Pen {
         }
         let inner = &*self.inner;
         let shelf = inner.shelf.get_or_init(|| inner.hub.shelf(&inner.run));
-        shelf.append(inner.key(kind), text);
+        let mut texts = inner.texts();
+        if inner.redactor.is_empty() && texts.is_empty() {
+            shelf.append(inner.key(kind), text);
+            return;
+        }
+        let shown = texts
+            .entry(kind)
+            .or_insert_with(|| inner.redactor.redacting())
+            .push(text);
+        if !shown.is_empty() {
+            shelf.append(inner.key(kind), &shown);
+        }
     }
 }
 
 impl Inner {
+    fn texts(&self) -> MutexGuard<'_, BTreeMap<Kind, Redacting>> {
+        // Every change is complete before anything could panic.
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn key(&self, kind: Kind) -> DraftKey {
         DraftKey {
             author: self.author.clone(),
@@ -115,6 +147,13 @@ impl Drop for Inner {
     /// The attempt has come to its end.
     fn drop(&mut self) {
         if let Some(shelf) = self.shelf.take() {
+            let texts = std::mem::take(&mut *self.texts());
+            for (kind, mut text) in texts {
+                let rest = text.finish();
+                if !rest.is_empty() {
+                    shelf.append(self.key(kind), &rest);
+                }
+            }
             shelf.end(&self.author);
             self.hub.tidy(&self.run, shelf);
         }

@@ -46,6 +46,22 @@ pub enum Error {
         /// The newest that there is.
         latest: i32,
     },
+    /// The name is taken by another secret of the namespace.
+    #[error("secret {0} already exists")]
+    SecretExists(String),
+    /// No secret of the namespace has this name.
+    #[error("secret {0} does not exist")]
+    SecretNotFound(String),
+    /// The secret exists, but not this version of it, or not any more.
+    #[error("secret {name} has no version {version}: its latest is {latest}")]
+    SecretVersionNotFound {
+        /// The secret.
+        name: String,
+        /// The version that was asked for.
+        version: i32,
+        /// The newest that there is.
+        latest: i32,
+    },
     /// The flow was changed by somebody else since the caller read it.
     #[error("flow {flow_id} was changed meanwhile: its etag is {current}, not {given}")]
     EtagMismatch {
@@ -103,6 +119,9 @@ impl Error {
             | Self::FlowExists(_)
             | Self::FlowNotFound(_)
             | Self::RevisionNotFound { .. }
+            | Self::SecretExists(_)
+            | Self::SecretNotFound(_)
+            | Self::SecretVersionNotFound { .. }
             | Self::EtagMismatch { .. } => Class::Other,
         }
     }
@@ -123,6 +142,9 @@ impl Error {
             | Self::FlowExists(_)
             | Self::FlowNotFound(_)
             | Self::RevisionNotFound { .. }
+            | Self::SecretExists(_)
+            | Self::SecretNotFound(_)
+            | Self::SecretVersionNotFound { .. }
             | Self::EtagMismatch { .. } => None,
         }
     }

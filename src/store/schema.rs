@@ -1,5 +1,11 @@
 // @generated automatically by Diesel CLI.
 
+pub mod sql_types {
+    #[derive(diesel::sql_types::SqlType)]
+    #[diesel(postgres_type(name = "tsvector", schema = "pg_catalog"))]
+    pub struct Tsvector;
+}
+
 diesel::table! {
     approvals (namespace, run_id, step_path, attempt) {
         namespace -> Text,
@@ -128,6 +134,45 @@ diesel::table! {
 }
 
 diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::Tsvector;
+
+    /// What memory nodes keep.
+    memories (namespace, collection, key) {
+        namespace -> Text,
+        /// The namespace of the node's config: a part of the caller's namespace.
+        collection -> Text,
+        key -> Text,
+        value -> Json,
+        tags -> Array<Nullable<Text>>,
+        /// The text search configuration that made the words.
+        language -> Text,
+        /// The words of the value (weight A), of key and tags (B), and marks of the collection and of each tag in it.
+        words -> Tsvector,
+        /// Bytes of value, key and tags as compact JSON.
+        size_bytes -> Int8,
+        /// Hashes of the idempotency keys of the last writes, the newest first: a repeated write finds itself.
+        writers -> Array<Nullable<Text>>,
+        run_id -> Uuid,
+        node_id -> Text,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// How much is kept in memories, by shards whose sum counts.
+    memory_usage (namespace, collection, shard) {
+        namespace -> Text,
+        /// Empty for the whole namespace.
+        collection -> Text,
+        shard -> Int2,
+        entries -> Int8,
+        size_bytes -> Int8,
+    }
+}
+
+diesel::table! {
     payload_chunks (namespace, run_id, step_path, attempt, epoch, chunk) {
         namespace -> Text,
         run_id -> Uuid,
@@ -160,6 +205,41 @@ diesel::table! {
         kind -> Text,
         data -> Json,
         created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// The values of secrets, sealed with XChaCha20-Poly1305.
+    secret_versions (namespace, name, version) {
+        namespace -> Text,
+        name -> Text,
+        version -> Int4,
+        /// Nonce, sealed value and tag; namespace, name and version are authenticated with it.
+        sealed -> Bytea,
+        /// The key that it is sealed with: the first 8 hexadecimal digits of its SHA-256.
+        key_id -> Text,
+        /// Whether steps may use it: the newest enabled version counts.
+        enabled -> Bool,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// What is known of a secret beside its values.
+    secrets (namespace, name) {
+        /// Whose secret it is.
+        namespace -> Text,
+        /// What flows call it: {{ secrets.<name> }}.
+        name -> Text,
+        description -> Text,
+        /// The hosts that its values are sent to; empty for any.
+        hosts -> Jsonb,
+        /// The number of the newest version.
+        latest_version -> Int4,
+        /// Another one after each change: by it processes notice that what they hold in memory is old.
+        edition -> Uuid,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
     }
 }
 
@@ -226,9 +306,13 @@ diesel::allow_tables_to_appear_in_same_query!(
     flow_nodes,
     flow_revisions,
     flows,
+    memories,
+    memory_usage,
     payload_chunks,
     run_events,
     run_inbox,
+    secret_versions,
+    secrets,
     signal_requests,
     start_requests,
     workflow_runs,

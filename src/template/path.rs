@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
+use super::secrets;
 use super::{Reads, Scope};
 use crate::ids::NodeId;
 
@@ -72,6 +73,7 @@ impl Path {
             "results" => return find_result(rest, scope),
             "run" => return find_id(rest, scope.run_id.to_string()),
             "node" => return find_id(rest, scope.node_id.to_string()),
+            "secrets" => return find_secret(rest, scope).map(Cow::Owned),
             "item" => &scope.item.as_ref()?.0,
             "index" if rest.is_empty() => {
                 return Some(Cow::Owned(Value::from(scope.item.as_ref()?.1)));
@@ -79,6 +81,15 @@ impl Path {
             name => scope.extra.get(name)?,
         };
         descend(root_value, rest).map(Cow::Borrowed)
+    }
+
+    /// Whether it is `secrets.<name>`, with a name that a secret can have.
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
+        match &*self.segments {
+            [root, name] => &*root.name == "secrets" && secrets::is_name(&name.name),
+            _ => false,
+        }
     }
 
     /// What it reads.
@@ -128,6 +139,14 @@ fn find_result<'a>(segments: &[Segment], scope: &'a Scope) -> Option<Cow<'a, Val
         None => Some(Cow::Owned(json!({"output": **output}))),
         Some((field, rest)) if &*field.name == "output" => descend(output, rest).map(Cow::Borrowed),
         Some(_) => None,
+    }
+}
+
+/// `secrets.<name>`.
+fn find_secret(segments: &[Segment], scope: &Scope) -> Option<Value> {
+    match segments {
+        [name] => scope.secrets.find(&name.name),
+        _ => None,
     }
 }
 

@@ -13,6 +13,7 @@ pub fn scope() -> Scope {
         ("odd id", json!(7)),
     ];
     Scope {
+        secrets: crate::template::Secrets::default(),
         input: Arc::new(json!({
             "n": 3, "flag": true, "nul": null, "text": "hi {{ input.n }}", "half": 0.5,
             "user": {"name": "Ada", "tags": ["math", "poetry"]},

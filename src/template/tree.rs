@@ -55,6 +55,8 @@ impl Tree {
             reads: Reads::default(),
             has_expressions: false,
             problems: Vec::new(),
+            sent: 0,
+            schema: reading.schema,
         };
         let root = match config {
             Value::Object(entries) => {
@@ -137,15 +139,27 @@ impl Tree {
     }
 }
 
-struct Compiler {
+struct Compiler<'a> {
     path: String,
     reads: Reads,
     has_expressions: bool,
     problems: Vec<Problem>,
+    /// How many fields around this place are sent out, so that secrets may stand in them.
+    sent: usize,
+    /// Of the whole config.
+    schema: &'a Value,
 }
 
-impl Compiler {
+impl Compiler<'_> {
     fn node(&mut self, value: &Value, schema: &Value) -> Node {
+        let is_sent = usize::from(takes_secrets(schema));
+        self.sent += is_sent;
+        let node = self.inside(value, schema);
+        self.sent -= is_sent;
+        node
+    }
+
+    fn inside(&mut self, value: &Value, schema: &Value) -> Node {
         match value {
             Value::String(text) if is_template(text) => self.template(text, schema),
             Value::Array(items) => {
@@ -188,6 +202,19 @@ impl Compiler {
         node
     }
 
+    /// A secret in a template that is not sent out, or that makes something else of it.
+    fn find_misplaced(&self, template: &Template, reads: &Reads) -> Option<Error> {
+        let name = if self.sent > 0 {
+            template.find_disguised_secret()
+        } else {
+            reads.secrets.first().cloned()
+        };
+        Some(Error::SecretNotAllowed {
+            name: name?,
+            rule: where_secrets_stand(self.schema),
+        })
+    }
+
     fn template(&mut self, text: &str, schema: &Value) -> Node {
         let parsed = Template::parse(text).and_then(|template| {
             let reads = template.reads();
@@ -196,6 +223,10 @@ impl Compiler {
         });
         match parsed {
             Ok((template, reads)) => {
+                if let Some(error) = self.find_misplaced(&template, &reads) {
+                    let path = self.path.clone();
+                    self.problems.push(Problem { path, error });
+                }
                 self.reads.extend(reads);
                 self.has_expressions |= template.has_expressions();
                 if template.is_plain() {
@@ -214,6 +245,44 @@ impl Compiler {
                 Node::Fixed(Value::String(text.to_owned()))
             }
         }
+    }
+}
+
+/// Whether the schema of a field says that it is sent out, and so may name secrets.
+fn takes_secrets(schema: &Value) -> bool {
+    schema["x-secret"] == Value::Bool(true)
+}
+
+/// The fields of a config that may name secrets, as authors write them: `headers`, `fallback.api_key`.
+fn secret_fields(schema: &Value, path: &str, found: &mut Vec<String>) {
+    let members = schema["properties"].as_object().into_iter().flatten();
+    for (name, member) in members {
+        let path = if path.is_empty() {
+            name.clone()
+        } else {
+            format!("{path}.{name}")
+        };
+        if takes_secrets(member) {
+            found.push(path);
+        } else {
+            secret_fields(member, &path, found);
+            secret_fields(&member["items"], &path, found);
+        }
+    }
+}
+
+/// Where in a config of this schema secrets can stand, in words.
+#[must_use]
+pub fn where_secrets_stand(schema: &Value) -> String {
+    let mut fields = Vec::new();
+    secret_fields(schema, "", &mut fields);
+    if fields.is_empty() {
+        "this applet sends nothing out, and takes no secrets".to_owned()
+    } else {
+        format!(
+            "only fields that are sent out take secrets, here {}, each as {{{{ secrets.<name> }}}} and in no expression",
+            fields.join(", ")
+        )
     }
 }
 

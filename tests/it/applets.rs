@@ -13,23 +13,38 @@ use crate::support::flows::flow;
 use crate::support::server::TestServer;
 use crate::support::wire;
 
-const ALL: [&str; 12] = [
+const ALL: [&str; 18] = [
     "approval",
+    "artist",
+    "code",
     "delay",
     "end",
     "for_each",
     "http_request",
     "if_else",
+    "image",
+    "llm",
+    "memory",
     "merge",
     "start",
     "subflow",
     "switch",
     "transform",
     "wait_signal",
+    "writer",
 ];
 
-/// Applets whose examples wait for something, or need another flow.
-const NOT_RUN: [&str; 4] = ["approval", "delay", "subflow", "wait_signal"];
+/// Applets whose examples wait for something, or need another flow or a provider.
+const NOT_RUN: [&str; 8] = [
+    "approval",
+    "artist",
+    "delay",
+    "image",
+    "llm",
+    "subflow",
+    "wait_signal",
+    "writer",
+];
 
 async fn list(server: &Calls, page_size: i32, page_token: &str) -> (Vec<Applet>, String) {
     let request = ListAppletsRequest {

@@ -1,5 +1,7 @@
 //! From a rendered config to the request that is sent.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -9,16 +11,40 @@ use url::{Url, form_urlencoded};
 
 use super::config::{AuthType, BodyType, Config, MAX_URL_CHARS, Method, check_header, parse_url};
 use crate::applet::{Context, Effect, Error};
-use crate::egress::{Delivery, MAX_HEADER_BYTES, Redirects, Request, Verification};
+use crate::egress::{Delivery, Egress, MAX_HEADER_BYTES, Redirects, Request, Verification};
+use crate::redact::Redactor;
+use crate::secrets::Granted;
 
 /// What tells the server that two requests are attempts of the same step.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
+/// A request, and what goes with it.
+pub(super) struct Composed {
+    pub(super) request: Request,
+    /// The way out for it.
+    pub(super) egress: Egress,
+    /// What must not show in errors: secrets, and credentials that the flow holds itself.
+    pub(super) redactor: Redactor,
+}
+
 /// Composes the request.
-pub(super) fn compose(context: &Context, config: &Config) -> Result<Request, Error> {
+pub(super) fn compose(context: &Context, config: &Config) -> Result<Composed, Error> {
     let mut headers = headers(config)?;
     authenticate(&mut headers, config)?;
+    mark_secrets(&mut headers, &context.secrets);
     let body = body(config, &context.input);
+    let url = url(config)?;
+    if !context
+        .secrets
+        .found_in(&[url.host_str().unwrap_or_default()])
+        .is_empty()
+    {
+        let text = "a secret stands in the host of the URL, which is told to everybody on the way";
+        return Err(Error::permanent("URL_INVALID", text));
+    }
+    context.secrets.check_hosts(&url)?;
+    let egress = way_out(context, &url, body.as_ref().map(|(bytes, _)| bytes));
+    let redactor = redactor(context, &headers, config);
     if let Some((_, content_type)) = &body
         && !headers.contains_key(CONTENT_TYPE)
     {
@@ -36,7 +62,7 @@ pub(super) fn compose(context: &Context, config: &Config) -> Result<Request, Err
         let text = format!("the headers have {bytes} bytes, at most {MAX_HEADER_BYTES} are sent");
         return Err(Error::permanent("INVALID_HEADER", text));
     }
-    Ok(Request {
+    let request = Request {
         method: match config.method {
             Method::Get => http::Method::GET,
             Method::Post => http::Method::POST,
@@ -44,7 +70,7 @@ pub(super) fn compose(context: &Context, config: &Config) -> Result<Request, Err
             Method::Patch => http::Method::PATCH,
             Method::Delete => http::Method::DELETE,
         },
-        url: url(config)?,
+        url,
         headers,
         body: body.map(|(bytes, _)| bytes),
         redirects: if config.allow_redirects {
@@ -63,12 +89,60 @@ pub(super) fn compose(context: &Context, config: &Config) -> Result<Request, Err
         },
         deadline: context.deadline,
         cancelled: context.cancelled.clone(),
+    };
+    Ok(Composed {
+        request,
+        egress,
+        redactor,
     })
 }
 
-/// What must not show in errors and details: the values of headers that say who sends the request.
-pub(super) fn secrets(headers: &HeaderMap, config: &Config) -> Vec<String> {
-    let mut secrets: Vec<_> = headers
+/// A header with a secret in it goes to no other origin, whatever it is called.
+fn mark_secrets(headers: &mut HeaderMap, secrets: &Granted) {
+    if secrets.is_empty() {
+        return;
+    }
+    for value in headers.values_mut() {
+        let text = String::from_utf8_lossy(value.as_bytes());
+        if !secrets.found_in(&[&text]).is_empty() {
+            value.set_sensitive(true);
+        }
+    }
+}
+
+/// Headers with secrets do not follow a redirect to another origin, but URLs and bodies may: what may be sent to some
+/// hosts only must not go along.
+fn way_out(context: &Context, url: &Url, body: Option<&Bytes>) -> Egress {
+    if !context.secrets.has_hosts() {
+        return context.egress.clone();
+    }
+    let body = String::from_utf8_lossy(body.map_or(&[], |bytes| &bytes[..]));
+    let sent = context.secrets.found_in(&[url.as_str(), &body]);
+    if !sent.has_hosts() {
+        return context.egress.clone();
+    }
+    let guard = move |url: &Url| sent.check_hosts(url).map_err(|refused| refused.to_string());
+    context.egress.guarded(Arc::new(guard))
+}
+
+/// Knows secrets, and for errors also credentials that stand in the flow itself.
+fn redactor(context: &Context, headers: &HeaderMap, config: &Config) -> Redactor {
+    let (of_secrets, literal): (Vec<_>, Vec<_>) = credentials(headers, config)
+        .into_iter()
+        .partition(|text| !context.secrets.found_in(&[text]).is_empty());
+    for text in of_secrets {
+        context.redactor.add(&text);
+    }
+    let redactor = context.redactor.detached();
+    for text in literal {
+        redactor.add(&text);
+    }
+    redactor
+}
+
+/// What says who sends the request: contents of headers, and the parts that servers repeat of them.
+fn credentials(headers: &HeaderMap, config: &Config) -> Vec<String> {
+    let mut credentials: Vec<_> = headers
         .values()
         .filter(|value| value.is_sensitive())
         .flat_map(|value| {
@@ -81,18 +155,13 @@ pub(super) fn secrets(headers: &HeaderMap, config: &Config) -> Vec<String> {
         .collect();
     if let Some(secret) = &config.auth_value {
         let text = secret.reveal();
-        secrets.push(text.to_owned());
+        credentials.push(text.to_owned());
         if config.auth_type == AuthType::Basic {
-            secrets.extend(
-                text.split_once(':')
-                    .map(|(_, password)| password.to_owned()),
-            );
+            let password = text.split_once(':').map(|(_, password)| password);
+            credentials.extend(password.map(ToOwned::to_owned));
         }
     }
-    secrets.retain(|secret| !secret.trim().is_empty());
-    // The longest first: a shorter one may be a part of it.
-    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-    secrets
+    credentials
 }
 
 fn url(config: &Config) -> Result<Url, Error> {

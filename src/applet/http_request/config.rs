@@ -37,7 +37,7 @@ const OF_THE_CONNECTION: [&str; 9] = [
 )]
 pub struct Config {
     /// Where the request goes: http or https, 1 to 5,000 characters, without user and password.
-    #[schemars(length(min = 1, max = 5000))]
+    #[schemars(length(min = 1, max = 5000), extend("x-secret" = true))]
     pub url: String,
     /// The method.
     #[serde(default)]
@@ -45,16 +45,17 @@ pub struct Config {
     /// Headers by name, at most 100. A null value or a blank name leaves the header out; objects and lists are sent as
     /// compact JSON. What the connection sets by itself (Content-Length, Transfer-Encoding …) is refused.
     #[serde(default)]
-    #[schemars(extend("maxProperties" = 100))]
+    #[schemars(extend("maxProperties" = 100, "x-secret" = true))]
     pub headers: Map<String, Value>,
     /// Added to the query of the URL, at most 100. Null leaves the parameter out, a list repeats it, an object is sent
     /// as compact JSON.
     #[serde(default)]
-    #[schemars(extend("maxProperties" = 100))]
+    #[schemars(extend("maxProperties" = 100, "x-secret" = true))]
     pub query_params: Map<String, Value>,
     /// The body. Null or absent means the node's input for POST, PUT, PATCH and DELETE, and no body for GET. A template
     /// that gives null counts as null.
     #[serde(default)]
+    #[schemars(extend("x-secret" = true))]
     pub body_template: Value,
     /// How the body is written.
     #[serde(default)]
@@ -78,6 +79,7 @@ pub struct Config {
     pub auth_type: AuthType,
     /// The token (bearer), `user:password` (basic) or key (`api_key`). Without it, or empty, none is sent.
     #[serde(default)]
+    #[schemars(extend("x-secret" = true))]
     pub auth_value: Option<Secret>,
     /// The header of an `api_key`.
     #[serde(default = "api_key_header")]

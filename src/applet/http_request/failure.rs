@@ -7,6 +7,8 @@ use serde_json::Value;
 use super::answer;
 use crate::applet::{Certainty, Effect, Error};
 use crate::egress::{self, Answer, Cause, Progress};
+use crate::redact::Redactor;
+use crate::secrets::NotForHost;
 
 /// Named reasons, with their meaning.
 pub(super) const REASONS: &[(&str, &str)] = &[
@@ -21,6 +23,10 @@ pub(super) const REASONS: &[(&str, &str)] = &[
     (
         "EGRESS_BLOCKED",
         "the URL, or a redirect, leads to an address that is not allowed",
+    ),
+    (
+        "SECRET_NOT_FOR_HOST",
+        "a secret in the request may not be sent to its host, or to that of a redirect",
     ),
     (
         "URL_INVALID",
@@ -63,6 +69,7 @@ pub(super) fn of_exchange(error: egress::Error, effect: Effect) -> Error {
     let (reason, passes, ambiguous) = match cause {
         Cause::BadUrl(_) => ("URL_INVALID", false, false),
         Cause::Blocked { .. } => ("EGRESS_BLOCKED", false, false),
+        Cause::Withheld(_) => (NotForHost::REASON, false, false),
         Cause::Unresolved { .. } => ("RESOLVE_FAILED", true, false),
         Cause::Unreachable { .. } => ("CONNECT_FAILED", true, false),
         Cause::Tls { certificate, .. } => ("TLS_FAILED", !certificate, false),
@@ -91,7 +98,7 @@ pub(super) fn of_exchange(error: egress::Error, effect: Effect) -> Error {
 }
 
 /// The error of an answer of 400 or above: a known outcome, with the answer in its details.
-pub(super) fn of_status(answer: &Answer, effect: Effect, secrets: &[String]) -> Error {
+pub(super) fn of_status(answer: &Answer, effect: Effect, redactor: &Redactor) -> Error {
     let status = answer.status.as_u16();
     let reason = if status < 500 { "HTTP_4XX" } else { "HTTP_5XX" };
     let host = answer.url.host_str().unwrap_or_default();
@@ -99,7 +106,7 @@ pub(super) fn of_status(answer: &Answer, effect: Effect, secrets: &[String]) -> 
     let mut error = Error::permanent(reason, message)
         .with_detail("sent", true)
         .with_detail("status_code", status)
-        .with_detail("answer", excerpt(answer, secrets));
+        .with_detail("answer", excerpt(answer, redactor));
     error.retryable = matches!(status, 408 | 425 | 429 | 500..) && effect != Effect::AtMostOnce;
     match find_retry_after(answer) {
         Some(seconds) => error.with_detail("retry_after_seconds", seconds),
@@ -114,41 +121,19 @@ pub(super) fn panicked() -> Error {
 
 /// The answer as it would be put out, with data of bounded length and without the credentials that the server may
 /// have repeated in it.
-fn excerpt(answer: &Answer, secrets: &[String]) -> Value {
+fn excerpt(answer: &Answer, redactor: &Redactor) -> Value {
     let mut excerpt = answer::output(answer, true);
     if answer.body.len() > MAX_DATA_BYTES {
         // Cut last: half of a secret would not be found.
-        let mut text = redact(&answer::text(answer), secrets);
+        let mut text = redactor.text(&answer::text(answer)).into_owned();
         text.truncate(text.floor_char_boundary(MAX_DATA_BYTES));
         excerpt["data"] = text.into();
         excerpt["data_truncated"] = true.into();
     }
     for field in ["url", "data", "headers"] {
-        excerpt[field] = redacted(excerpt[field].take(), secrets);
+        redactor.value(&mut excerpt[field]);
     }
     excerpt
-}
-
-fn redacted(value: Value, secrets: &[String]) -> Value {
-    match value {
-        Value::String(text) => Value::String(redact(&text, secrets)),
-        Value::Array(items) => {
-            let items = items.into_iter().map(|item| redacted(item, secrets));
-            Value::Array(items.collect())
-        }
-        Value::Object(fields) => {
-            let fields = fields
-                .into_iter()
-                .map(|(name, value)| (redact(&name, secrets), redacted(value, secrets)));
-            Value::Object(fields.collect())
-        }
-        other => other,
-    }
-}
-
-fn redact(text: &str, secrets: &[String]) -> String {
-    let replace = |text: String, secret: &String| text.replace(secret.as_str(), "[redacted]");
-    secrets.iter().fold(text.to_owned(), replace)
 }
 
 /// How long the server asks to wait, in seconds: by number or by date (RFC 9110, section 10.2.3).

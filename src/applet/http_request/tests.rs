@@ -19,6 +19,8 @@ use crate::egress::Egress;
 use crate::egress::test_server::{Reply, Seen, TestServer};
 use crate::flow::Violation;
 use crate::ids::{Namespace, NodeId, RunId, StepPath};
+use crate::redact::Redactor;
+use crate::secrets::Granted;
 use crate::template::Scope;
 
 fn config(value: Value) -> Config {
@@ -40,6 +42,7 @@ fn context(config: &Config, input: Value) -> Context {
         input: Arc::clone(&input),
         inputs: Vec::new(),
         scope: Scope {
+            secrets: crate::template::Secrets::default(),
             input: Arc::clone(&input),
             content: input,
             results: Arc::default(),
@@ -53,6 +56,8 @@ fn context(config: &Config, input: Value) -> Context {
         woken: None,
         cpu: Cpu::start().unwrap(),
         egress: Egress::new("127.0.0.0/8".parse().unwrap()).unwrap(),
+        secrets: Granted::default(),
+        redactor: Redactor::default(),
         pen: trial::pen(),
         files: trial::files(),
     }

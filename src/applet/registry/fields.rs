@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use serde_path_to_error::{Path, Segment};
 
 use crate::flow::Violation;
+use crate::redact::Redactor;
 use crate::value;
 
 /// The longest description of a violation: messages of serde hold the value.
@@ -60,10 +61,12 @@ pub fn read_rendered<C: DeserializeOwned>(data: &Value) -> Result<C, Violation> 
         .map_err(|error| violation(place(error.path()), &error.inner().to_string()))
 }
 
-/// The same for an owned config, whose texts are moved.
-pub fn read_owned<C: DeserializeOwned>(data: Value) -> Result<C, Violation> {
-    serde_path_to_error::deserialize(data)
-        .map_err(|error| violation(place(error.path()), &error.inner().to_string()))
+/// The same for an owned config, whose texts are moved. What serde says holds the value, which may be that of a secret.
+pub fn read_owned<C: DeserializeOwned>(data: Value, redactor: &Redactor) -> Result<C, Violation> {
+    serde_path_to_error::deserialize(data).map_err(|error| {
+        let message = error.inner().to_string();
+        violation(place(error.path()), &redactor.text(&message))
+    })
 }
 
 fn remove_unknown(entries: &mut Map<String, Value>, schema: &Value) -> Vec<Violation> {

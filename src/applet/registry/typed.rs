@@ -10,8 +10,9 @@ use crate::applet::{
     Applet, BoxFuture, Completion, Context, Description, Effect, Error, Prepared, References,
 };
 use crate::flow::{Body, Inspection, Node, Violation};
-use crate::template::tree::{Reading, Tree};
-use crate::template::{self, EXTRA_NAMES, LOOP_NAMES, MAX_RENDERED_BYTES, Reads, Scope, Template};
+use crate::redact::Redactor;
+use crate::template::tree::{Reading, Tree, where_secrets_stand};
+use crate::template::{self, EXTRA_NAMES, LOOP_NAMES, MAX_RENDERED_BYTES, Reads, Template};
 use crate::value::{self, canonical};
 
 /// Up to here, in bytes, a config without expressions is rendered where it is; what is larger is work for the threads
@@ -79,11 +80,38 @@ impl<A: Applet> Typed<A> {
                 Ok(reads)
             });
             match parsed {
-                Ok(read) => reads.extend(read),
+                Ok(read) => {
+                    violations.extend(self.misplaced(key, &read));
+                    reads.extend(read);
+                }
                 Err(error) => violations.push(Violation::of_template(key, &error)),
             }
         }
         (reads, violations)
+    }
+}
+
+impl<A: Applet> Typed<A> {
+    /// Secrets are for templates of fields that are sent out; this is none.
+    fn misplaced(&self, key: &str, reads: &Reads) -> Option<Violation> {
+        let error = template::Error::SecretNotAllowed {
+            name: reads.secrets.first()?.clone(),
+            rule: where_secrets_stand(&self.schema),
+        };
+        Some(Violation::of_template(key, &error))
+    }
+
+    /// The field whose expression names secrets, if one can be told.
+    fn expression_key(&self, data: &Value) -> &'static str {
+        let names_secrets = |key: &&&str| {
+            let text = data[**key].as_str();
+            text.is_some_and(|text| text.contains("secrets"))
+        };
+        let keys = self.description.raw.iter();
+        keys.clone()
+            .find(names_secrets)
+            .copied()
+            .unwrap_or_default()
     }
 }
 
@@ -107,21 +135,15 @@ impl<A: Applet> Erased for Typed<A> {
         match fields::read::<A::Config>(&node.data, &self.schema) {
             Ok(config) => {
                 violations.extend(A::check(&config));
-                reads.extend(A::reads(&config));
+                let read = A::reads(&config);
+                violations.extend(self.misplaced(self.expression_key(&node.data), &read));
+                reads.extend(read);
                 inspection.ports = A::ports(&config);
                 inspection.effect = Some(A::effect(&config));
                 inspection.hosts = A::hosts(&config);
                 inspection.body = A::body(&config);
             }
             Err(problems) => violations.extend(problems),
-        }
-        if !reads.secrets.is_empty() {
-            let names: Vec<_> = reads.secrets.iter().map(String::as_str).collect();
-            let description = format!(
-                "reads secrets ({}), which this version does not keep yet",
-                names.join(", ")
-            );
-            violations.push(Violation::at("", "NOT_YET_SUPPORTED", description));
         }
         inspection.violations = violations;
         inspection.loop_names = LOOP_NAMES
@@ -185,14 +207,14 @@ impl<A: Applet> Ready<A> {
             });
         }
         if !self.tree.has_expressions() {
-            match rendered::<A>(&self.tree, &context.scope, INLINE_BYTES, hashed) {
+            match rendered::<A>(&self.tree, context, INLINE_BYTES, hashed) {
                 Err(Failure::TooLarge) => {}
                 Err(Failure::Other(error)) => return Err(error),
                 Ok(config) => return Ok(config),
             }
         }
-        let (tree, scope) = (Arc::clone(&self.tree), context.scope.clone());
-        let render = move || rendered::<A>(&tree, &scope, MAX_RENDERED_BYTES, hashed);
+        let (tree, own) = (Arc::clone(&self.tree), context.clone());
+        let render = move || rendered::<A>(&tree, &own, MAX_RENDERED_BYTES, hashed);
         match context.cpu.run(render).await? {
             Ok(config) => Ok(config),
             Err(Failure::Other(error)) => Err(error),
@@ -217,23 +239,36 @@ struct Rendered<C> {
 
 fn rendered<A: Applet>(
     tree: &Tree,
-    scope: &Scope,
+    context: &Context,
     max_bytes: u64,
     hashed: bool,
 ) -> Result<Rendered<A::Config>, Failure> {
-    let data = tree.render(scope, max_bytes).map_err(|problem| {
+    let data = tree.render(&context.scope, max_bytes).map_err(|problem| {
         if matches!(problem.error, template::Error::TooLarge { .. }) {
             Failure::TooLarge
         } else {
             Failure::Other(problem.into())
         }
     })?;
-    let hash = hashed.then(|| canonical::hash(&data));
-    let config = fields::read_owned(data).map_err(|violation| Failure::Other(violation.into()))?;
+    let redactor = &context.redactor;
+    let hash = hashed.then(|| hash(&data, redactor));
+    let config =
+        fields::read_owned(data, redactor).map_err(|violation| Failure::Other(violation.into()))?;
     match A::check_rendered(&config).into_iter().next() {
         Some(violation) => Err(Failure::Other(violation.into())),
         None => Ok(Rendered { config, hash }),
     }
+}
+
+/// The hash of a rendered config: of what is known of it outside, so that it tells nothing of a secret, and stays the same
+/// when a secret gets another value between two attempts.
+fn hash(data: &Value, redactor: &Redactor) -> String {
+    if redactor.is_empty() {
+        return canonical::hash(data);
+    }
+    let mut data = data.clone();
+    redactor.value(&mut data);
+    canonical::hash(&data)
 }
 
 impl<A: Applet> Prepared for Ready<A> {

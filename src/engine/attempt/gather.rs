@@ -1,16 +1,17 @@
 //! What an attempt reads: the run's input, what reaches the node, what its templates name, what woke it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::Value;
 
-use super::{Assignment, Source, load};
+use super::{Assignment, Source, load, persist};
 use crate::applet::{self, Context, Delivered, Effect};
 use crate::engine::Parts;
 use crate::hub::drafts::{Author, Pen};
 use crate::run::step::Woken;
+use crate::secrets::Known;
 use crate::template::Scope;
 
 /// All that an applet gets for one attempt.
@@ -27,7 +28,10 @@ pub(super) async fn context(
     for (node_id, source) in &assignment.results {
         results.insert(node_id.clone(), load(parts, &assignment.key, source).await?);
     }
-    let pen = Pen::new(
+    let known = secrets(parts, assignment).await?;
+    let granted = known.grant(own_secrets(assignment))?;
+    let redactor = known.redactor().clone();
+    let pen = Pen::redacting(
         parts.hub.clone(),
         assignment.key.clone(),
         Author {
@@ -36,6 +40,7 @@ pub(super) async fn context(
             attempt: assignment.number,
             epoch: assignment.epoch,
         },
+        redactor.clone(),
     );
     Ok(Context {
         namespace: assignment.key.namespace.clone(),
@@ -54,6 +59,7 @@ pub(super) async fn context(
             run_id: assignment.key.run_id,
             node_id,
             item: read.item,
+            secrets: granted.for_templates(),
             extra: BTreeMap::new(),
         },
         deadline: Instant::now() + assignment.timeout,
@@ -64,9 +70,28 @@ pub(super) async fn context(
         },
         cpu: parts.cpu.clone(),
         egress: parts.egress.clone(),
+        secrets: granted,
+        redactor,
         pen,
         files: parts.files(&assignment.key),
     })
+}
+
+/// What is known of the secrets that the run's revision names: all of them, for one step may get to see what another one
+/// has sent.
+async fn secrets(parts: &Parts, assignment: &Assignment) -> Result<Known, applet::Error> {
+    let (namespace, named) = (&assignment.key.namespace, assignment.plan.secrets());
+    let used = own_secrets(assignment);
+    persist(|| parts.vault.known(&parts.store, namespace, named, used)).await
+}
+
+/// The secrets that the step's node names.
+fn own_secrets(assignment: &Assignment) -> &BTreeSet<String> {
+    static NONE: BTreeSet<String> = BTreeSet::new();
+    match &assignment.node().prepared {
+        Ok(prepared) => &prepared.reads().secrets,
+        Err(_) => &NONE,
+    }
 }
 
 /// What a step is given.

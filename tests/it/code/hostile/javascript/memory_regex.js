@@ -1,0 +1,3 @@
+// expect: CODE_MEMORY_EXCEEDED or CODE_FAILED or CODE_SYNTAX
+// Makes a very large pattern.
+new RegExp('(?:' + 'a{1000}'.repeat(100000) + '){1000}');
