@@ -154,6 +154,7 @@ async fn read(
         request: &request,
         headers: &headers,
         idempotency_key: "key",
+        redactor: &Redactor::default(),
         deadline: Instant::now() + Duration::from_secs(10),
     };
     let mut reading = Reading::default();
@@ -167,6 +168,7 @@ async fn read(
         outcome => outcome,
     };
     let outcome = outcome.and_then(|()| reading.check_end());
+    let outcome = outcome.map_err(|failure| failure.shown(call.redactor));
     (outcome.map(|()| reading.into_answer()), said)
 }
 

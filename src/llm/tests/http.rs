@@ -22,6 +22,7 @@ async fn ask_by(route: &Route, policy: &str, seconds: f64) -> Result<Answer, Fai
         request: &request,
         headers: &headers,
         idempotency_key: "the-key",
+        redactor: &Redactor::of(["sk-test-key"]),
         deadline: Instant::now() + Duration::from_secs_f64(seconds),
     };
     ask(call, |_| {}).await
