@@ -74,6 +74,10 @@ async fn fill(
     let route = providers
         .route(order.provider, order.chosen())
         .map_err(|refusal| of_refusal(&refusal))?;
+    if let Some(key) = &route.key {
+        // Servers repeat what they do not like.
+        context.redactor.add(key.expose());
+    }
     let left = context.deadline.saturating_duration_since(Instant::now());
     let filling = Filling {
         providers,
@@ -92,11 +96,7 @@ async fn fill(
             outcome.unwrap_or_else(|_| Err(late()))
         }
     };
-    match &route.key {
-        // Servers repeat what they do not like.
-        Some(key) => outcome.map_err(|failure| failure.without(key.expose())),
-        None => outcome,
-    }
+    outcome.map_err(|failure| failure.shown(&context.redactor))
 }
 
 /// An order on its way.
