@@ -88,9 +88,9 @@ async fn all_applets_are_listed_by_type_over_all_pages() {
     let server = TestServer::start().await;
 
     let (whole, end) = list(&server, 0, "").await;
-    let (first, token) = list(&server, 5, "").await;
-    let (second, token) = list(&server, 5, &token).await;
-    let (third, last) = list(&server, 5, &token).await;
+    let (first, token) = list(&server, 7, "").await;
+    let (second, token) = list(&server, 7, &token).await;
+    let (third, last) = list(&server, 7, &token).await;
 
     let types: Vec<&str> = whole.iter().map(|applet| applet.r#type.as_str()).collect();
     assert_eq!(types, ALL);
