@@ -153,9 +153,10 @@ impl Memory {
     ) -> Result<Done, Error> {
         if let Some(key) = &request.key {
             if let Some(entry) = self.memory.find(at, key).await? {
-                let output = match request.include_metadata {
-                    true => output::whole(&entry, 1.0),
-                    false => entry.value,
+                let output = if request.include_metadata {
+                    output::whole(&entry, 1.0)
+                } else {
+                    entry.value
                 };
                 return Ok((output, Map::new()));
             }
