@@ -29,7 +29,7 @@ pub mod preflight;
 pub mod reopening;
 pub mod revisions;
 pub mod runs;
-#[expect(missing_docs, reason = "generated")]
+#[expect(missing_docs, clippy::wildcard_imports, reason = "generated")]
 pub mod schema;
 pub mod secrets;
 pub mod signals;

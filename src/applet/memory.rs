@@ -54,7 +54,8 @@ impl Applet for Memory {
                    {status: deleted or not_found, key}, and `clear`, which empties the collection, {status: cleared, \
                    count, namespace}. A query finds entries with any of its words, or with words that begin so if \
                    there are none; where the operator has set an embedder, also those that mean the same. Tags narrow \
-                   that down to entries with any of them. A value has at most 1 MiB.",
+                   that down to entries with any of them. A value has at most 1 MiB; files that it names stay \
+                   with their run.",
             handles: &[],
             effect: Effect::Idempotent,
             reasons: failure::REASONS,
@@ -152,9 +153,10 @@ impl Memory {
     ) -> Result<Done, Error> {
         if let Some(key) = &request.key {
             if let Some(entry) = self.memory.find(at, key).await? {
-                let output = match request.include_metadata {
-                    true => output::whole(&entry, 1.0),
-                    false => entry.value,
+                let output = if request.include_metadata {
+                    output::whole(&entry, 1.0)
+                } else {
+                    entry.value
                 };
                 return Ok((output, Map::new()));
             }

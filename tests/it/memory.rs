@@ -1,5 +1,6 @@
 //! The applet `memory`: what is kept beyond a run, and how it is found again.
 
+mod examples;
 mod keys;
 mod limits;
 mod repeats;

@@ -84,7 +84,7 @@ async fn fill(
         context,
         order,
         route: &route,
-        deadline: context.deadline - LAST_WORDS.min(left / 10),
+        deadline: Instant::now() + left.saturating_sub(LAST_WORDS.min(left / 10)),
     };
     let outcome = tokio::select! {
         biased;
@@ -196,9 +196,10 @@ impl Filling<'_> {
                 wire::malformed("says that there is no image yet, and not where it will be")
             })?;
             tokio::time::sleep(POLL).await;
-            let headers = match flux::may_have_key(&self.route.base_url, &url) {
-                true => credentials.clone(),
-                false => HeaderMap::new(),
+            let headers = if flux::may_have_key(&self.route.base_url, &url) {
+                credentials.clone()
+            } else {
+                HeaderMap::new()
             };
             answer = self.ask(Method::GET, url, headers, None).await?;
         }

@@ -90,8 +90,8 @@ pub(super) fn read(body: &Value) -> Result<Answer, Failure> {
 pub(super) fn sides(size: &str) -> (u32, u32) {
     let read = || {
         let (width, height) = size.split_once(['x', 'X', '×'])?;
-        let side = |text: &str| text.trim().parse().ok().filter(|side| *side > 0);
-        Some((side(width)?, side(height)?))
+        let pixels = |text: &str| text.trim().parse().ok().filter(|count| *count > 0);
+        Some((pixels(width)?, pixels(height)?))
     };
     read().unwrap_or((USUAL_SIDE, USUAL_SIDE))
 }

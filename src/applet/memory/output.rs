@@ -24,9 +24,10 @@ pub(super) fn memories(found: &Found, request: &Request) -> Value {
         .iter()
         .map(|hit| (hit.entry.key.clone(), hit.entry.value.clone()))
         .collect();
-    let mut output = match request.include_metadata {
-        true => results(found, request),
-        false => Map::new(),
+    let mut output = if request.include_metadata {
+        results(found, request)
+    } else {
+        Map::new()
     };
     output.insert("memories".to_owned(), Value::Object(values));
     output.insert("status".to_owned(), "retrieved".into());

@@ -72,7 +72,7 @@ const IMAGE: &[Key] = &[
     key(
         "response_format",
         &["responseFormat"],
-        Shape::Gone("an image is a payload of its own with a media type"),
+        Shape::Word(&[("b64_json", &[]), ("url", &[])]),
     ),
     key("base_url", &["baseUrl", "baseURL"], Shape::Text),
     key("headers", &[], Shape::Text),

@@ -157,14 +157,10 @@ async fn a_key_of_the_server_goes_only_to_its_own_address() {
     let elsewhere = Painter::start(|_, _| within(PNG)).await;
     let server = server(&painter).await;
 
-    let config = json!({"base_url": "{{ input.url }}"});
-    let run = run(
-        &server,
-        "image",
-        config,
-        json!({"url": elsewhere.url(), "text": "a fox"}),
-    )
-    .await;
+    // Where the provider is known this is refused at save.
+    let config = json!({"provider": "{{ input.provider }}", "base_url": "{{ input.url }}"});
+    let input = json!({"provider": "openai", "url": elsewhere.url(), "text": "a fox"});
+    let run = run(&server, "image", config, input).await;
 
     assert_eq!(run.error.unwrap().code, "KEY_NOT_FOR_BASE_URL");
     assert!(elsewhere.seen().is_empty() && painter.seen().is_empty());
