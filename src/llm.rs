@@ -19,6 +19,7 @@ use http::HeaderMap;
 use serde_json::{Map, Value};
 
 use crate::provider::Route;
+use crate::redact::Redactor;
 
 pub use exchange::MAX_TEXT_BYTES;
 pub use failure::{Failure, Reason};
@@ -122,6 +123,8 @@ pub struct Call<'a> {
     pub headers: &'a HeaderMap,
     /// The same for each repetition of the same call.
     pub idempotency_key: &'a str,
+    /// Knows what must not show in a failure: keys above all.
+    pub redactor: &'a Redactor,
     /// When to give up.
     pub deadline: Instant,
 }
@@ -137,6 +140,8 @@ pub async fn ask(call: Call<'_>, mut say: impl FnMut(&str) + Send) -> Result<Ans
     let deadline = tokio::time::Instant::from_std(call.deadline);
     let outcome = match tokio::time::timeout_at(deadline, exchange).await {
         Ok(outcome) => outcome,
+        // The connection is still open, but nothing is missing.
+        Err(_) if reading.is_whole => Ok(()),
         Err(_) => Err(Failure::new(
             Reason::Timeout,
             format!("no whole answer from {} in time", host(call.route)),
@@ -148,7 +153,7 @@ pub async fn ask(call: Call<'_>, mut say: impl FnMut(&str) + Send) -> Result<Ans
     };
     Err(Failure {
         tokens: reading.tokens(),
-        ..failure
+        ..failure.shown(call.redactor)
     })
 }
 

@@ -7,7 +7,6 @@ use reqwest::Response;
 use super::frames::{Frames, Problem};
 use super::wire::{self, Composed, Reading};
 use super::{Call, Failure, Reason, host};
-use crate::config::Secret;
 use crate::egress::Cause;
 
 /// The longest text of an answer, in bytes.
@@ -25,12 +24,10 @@ pub(super) async fn run(
     reading: &mut Reading,
     say: &mut (impl FnMut(&str) + Send),
 ) -> Result<(), Failure> {
-    let outcome = exchange(call, reading, say).await;
-    match (outcome, &call.route.key) {
+    match exchange(call, reading, say).await {
         // What goes wrong after the end harms nobody.
-        (Err(_), _) if reading.is_whole => Ok(()),
-        (Err(failure), Some(key)) => Err(failure.without(Secret::expose(key))),
-        (outcome, _) => outcome,
+        Err(_) if reading.is_whole => Ok(()),
+        outcome => outcome,
     }
 }
 
@@ -40,6 +37,16 @@ async fn exchange(
     say: &mut (impl FnMut(&str) + Send),
 ) -> Result<(), Failure> {
     let response = send(call).await?;
+    read(call, response, reading, say).await
+}
+
+/// Reads an answer, whatever it is.
+pub(super) async fn read(
+    call: Call<'_>,
+    response: Response,
+    reading: &mut Reading,
+    say: &mut (impl FnMut(&str) + Send),
+) -> Result<(), Failure> {
     let status = response.status();
     if status != StatusCode::OK {
         let headers = response.headers().clone();
@@ -218,7 +225,8 @@ fn of_client(error: &reqwest::Error, call: Call<'_>, is_answering: bool) -> Fail
 pub(super) fn of_cause(cause: &Cause, is_answering: bool) -> Failure {
     let reason = match cause {
         Cause::BadUrl(_) => Reason::UrlInvalid,
-        Cause::Blocked { .. } | Cause::Withheld(_) => Reason::EgressBlocked,
+        Cause::Blocked { .. } => Reason::EgressBlocked,
+        Cause::Withheld(_) => Reason::SecretNotForHost,
         Cause::Broken { .. } if is_answering => Reason::StreamCut,
         Cause::Timeout { .. } | Cause::Cancelled => Reason::Timeout,
         Cause::ResponseTooLarge { .. } => Reason::AnswerTooLarge,

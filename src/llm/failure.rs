@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{MAX_RETRY_AFTER, Tokens};
+use crate::redact::Redactor;
+use crate::secrets::NotForHost;
 
 /// The longest piece of a provider's answer that a failure holds, in bytes.
 const MAX_EXCERPT_BYTES: usize = 4 * 1024;
-/// The longest piece of it in a message, in bytes.
-const MAX_MESSAGE_BYTES: usize = 300;
+/// The longest message, in bytes.
+const MAX_MESSAGE_BYTES: usize = 1_000;
 
 /// Why a call failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
@@ -59,11 +61,13 @@ pub enum Reason {
     EgressBlocked,
     /// The address is none.
     UrlInvalid,
+    /// A secret may not be sent to the address.
+    SecretNotForHost,
 }
 
 impl Reason {
     /// All, with their meaning for people.
-    pub const ALL: [(Self, &'static str); 20] = [
+    pub const ALL: [(Self, &'static str); 21] = [
         (
             Self::RateLimited,
             "too many requests or tokens, for the provider or for SYNAPPS_PROVIDER_LIMITS; passes, and a Retry-After \
@@ -136,6 +140,10 @@ impl Reason {
             "base_url is not on the public internet, and the operator has not allowed it",
         ),
         (Self::UrlInvalid, "base_url is not a URL of http or https"),
+        (
+            Self::SecretNotForHost,
+            "a secret in api_key or headers may not be sent to the provider's host",
+        ),
     ];
 
     /// For programs.
@@ -162,6 +170,7 @@ impl Reason {
             Self::KeyNotForBaseUrl => "KEY_NOT_FOR_BASE_URL",
             Self::EgressBlocked => "EGRESS_BLOCKED",
             Self::UrlInvalid => "URL_INVALID",
+            Self::SecretNotForHost => NotForHost::REASON,
         }
     }
 
@@ -188,7 +197,8 @@ impl Reason {
             | Self::ProviderNotConfigured
             | Self::KeyNotForBaseUrl
             | Self::EgressBlocked
-            | Self::UrlInvalid => false,
+            | Self::UrlInvalid
+            | Self::SecretNotForHost => false,
         }
     }
 }
@@ -227,12 +237,12 @@ impl Failure {
     /// The same with the beginning of what came.
     #[must_use]
     pub fn with_answer(mut self, text: &str) -> Self {
-        self.answer = Some(cut(text, MAX_EXCERPT_BYTES));
+        self.answer = Some(text.to_owned());
         self
     }
 
     /// Of an answer with a status that is no success.
-    pub(super) fn of_status(
+    pub(crate) fn of_status(
         status: StatusCode,
         headers: &HeaderMap,
         body: &str,
@@ -243,7 +253,7 @@ impl Failure {
             .and_then(|body| message_of(&body));
         let reason = classify(status.as_u16(), body);
         let message = match &said {
-            Some(said) => format!("{host} answered {status}: {}", cut(said, MAX_MESSAGE_BYTES)),
+            Some(said) => format!("{host} answered {status}: {said}"),
             None => format!("{host} answered {status}"),
         };
         let retry_after = matches!(reason, Reason::RateLimited | Reason::ProviderUnavailable)
@@ -265,21 +275,20 @@ impl Failure {
             .and_then(|code| u16::try_from(code).ok());
         let reason = classify(code.unwrap_or_else(|| status_of(&body)), &body);
         let said = message_of(error).unwrap_or_else(|| body.clone());
-        let message = format!(
-            "the provider broke off its answer: {}",
-            cut(&said, MAX_MESSAGE_BYTES)
-        );
+        let message = format!("the provider broke off its answer: {said}");
         Self::new(reason, message).with_answer(&body)
     }
 
-    /// The same with `key` nowhere in it: servers repeat what they do not like.
-    pub(super) fn without(mut self, key: &str) -> Self {
-        if key.is_empty() {
-            return self;
+    /// The same as it may be shown: without what the redactor knows, and then short. (Cut first, half of a key would
+    /// not be found.)
+    #[must_use]
+    pub fn shown(self, redactor: &Redactor) -> Self {
+        let show = |text: &str, bytes| cut(&redactor.text(text), bytes);
+        Self {
+            message: show(&self.message, MAX_MESSAGE_BYTES),
+            answer: self.answer.map(|answer| show(&answer, MAX_EXCERPT_BYTES)),
+            ..self
         }
-        self.message = self.message.replace(key, "[redacted]");
-        self.answer = self.answer.map(|answer| answer.replace(key, "[redacted]"));
-        self
     }
 }
 
@@ -474,9 +483,9 @@ mod tests {
             "é".repeat(50_000)
         );
 
-        let failure = of(401, &body).without("sk-key");
+        let failure = of(401, &body).shown(&Redactor::of(["sk-key"]));
 
-        assert!(failure.message.len() < 500);
+        assert!(failure.message.len() < 1_100);
         assert!(
             failure
                 .answer

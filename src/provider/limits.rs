@@ -305,6 +305,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
     use crate::provider::{Chosen, Providers};
 
@@ -313,8 +315,9 @@ mod tests {
             api_key: Some(key),
             ..Chosen::default()
         };
-        let providers = Providers::new(&crate::config::Providers::default()).unwrap();
-        providers
+        static PROVIDERS: LazyLock<Providers> =
+            LazyLock::new(|| Providers::new(&crate::config::Providers::default()).unwrap());
+        PROVIDERS
             .route(Provider::Openai, chosen)
             .unwrap()
             .credential()

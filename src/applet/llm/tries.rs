@@ -50,7 +50,7 @@ impl Llm {
             let outcome = asking.run(&mut usage).await;
             let (given, failure) = match outcome {
                 Ok(given) => (Some(given), None),
-                Err(failure) => (None, Some(failure)),
+                Err(failure) => (None, Some(failure.shown(&context.redactor))),
             };
             tries.push(Try {
                 provider: target.provider,
@@ -90,6 +90,11 @@ impl Asking<'_> {
         let route = providers
             .route(target.provider, target.chosen())
             .map_err(|refusal| of_refusal(&refusal))?;
+        self.check_secrets(&route)?;
+        // The engine knows secrets; the server's own keys it does not.
+        if let Some(key) = &route.key {
+            self.context.redactor.add(key.expose());
+        }
         let egress = providers.egress(&route, &self.context.egress);
         let client = egress
             .client(&route.base_url)
@@ -132,6 +137,23 @@ impl Asking<'_> {
         }
     }
 
+    /// Whether what is sent may go there.
+    fn check_secrets(&self, route: &Route) -> Result<(), Failure> {
+        let secrets = &self.context.secrets;
+        if secrets.is_empty() {
+            return Ok(());
+        }
+        let values = self.target.headers.values();
+        let mut sent: Vec<_> = values
+            .map(|value| String::from_utf8_lossy(value.as_bytes()))
+            .collect();
+        sent.extend(route.key.as_ref().map(|key| key.expose().into()));
+        let sent: Vec<&str> = sent.iter().map(AsRef::as_ref).collect();
+        secrets
+            .check_hosts_of(&route.base_url, &sent)
+            .map_err(|refused| Failure::new(Reason::SecretNotForHost, refused.to_string()))
+    }
+
     /// One call, once the limits let it go; what it uses is added to `usage`.
     async fn call(
         &self,
@@ -158,6 +180,7 @@ impl Asking<'_> {
             request,
             headers: &self.target.headers,
             idempotency_key,
+            redactor: &self.context.redactor,
             deadline: self.deadline,
         };
         let outcome = llm::ask(call, |text| self.context.pen.output(text)).await;
