@@ -1,4 +1,4 @@
-//! JavaScript: a QuickJS runtime inside the child, with no module and nothing of the host but a console and timers.
+//! JavaScript: a `QuickJS` runtime inside the child, with no module and nothing of the host but a console and timers.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
