@@ -29,6 +29,16 @@ fn trials(shop: &HttpBin) -> Vec<(&'static str, Value, Value)> {
     vec![
         ("hello", json!({"name": "Ada"}), json!("Hello, Ada!")),
         ("delay", json!({"x": 1}), json!({"x": 1})),
+        (
+            "code-javascript",
+            priced_order(),
+            json!({"lines": [{"item": "lamp", "kind": "lights", "price": 10, "quantity": 2, "total": 24}], "total": 24}),
+        ),
+        (
+            "code-python",
+            json!({"values": [1, "2.5", 4]}),
+            json!({"count": 3, "mean": 2.5, "median": 2.5, "largest": 4}),
+        ),
         ("parallel", json!(7), json!([7, 7, 7])),
         ("branch-and-merge", order("express"), offer),
         ("for-each", order_lines(), json!(12)),
@@ -74,6 +84,13 @@ fn trials(shop: &HttpBin) -> Vec<(&'static str, Value, Value)> {
             json!("3 x lamp, delivered some day"),
         ),
     ]
+}
+
+fn priced_order() -> Value {
+    json!({
+        "rates": {"lights": 0.2},
+        "lines": [{"item": "lamp", "kind": "lights", "price": 10, "quantity": 2}],
+    })
 }
 
 fn order_lines() -> Value {
