@@ -24,6 +24,7 @@ mod fork;
 mod idle;
 mod journal;
 mod limits;
+mod llm;
 mod loops;
 mod memory;
 mod migrations;
