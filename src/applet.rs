@@ -4,6 +4,7 @@
 //! [`Prepared`] nodes. Applets know neither the store nor the wire: they get a [`Context`] and give a [`Completion`].
 
 pub mod approval;
+pub mod artist;
 pub mod code;
 pub mod compiled;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod failure;
 pub mod for_each;
 pub mod http_request;
 pub mod if_else;
+pub mod image;
 pub mod llm;
 pub mod memory;
 pub mod merge;

@@ -239,7 +239,7 @@ impl Sandbox {
         loop {
             starts += 1;
             let jailed = self.shared.take(&self.shared, language).await?;
-            match execution::run(jailed, request, limits, most, on_output).await {
+            match execution::run(jailed, language, request, limits, most, on_output).await {
                 Ok(report) => return Ok(report),
                 Err(lost) if starts == MAX_STARTS => return Err(Error::Start(lost.to_string())),
                 // It has gone before it had its program: nothing was run.

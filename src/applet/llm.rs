@@ -3,7 +3,7 @@
 //! A repeated attempt asks again, with the same idempotency key: it costs tokens a second time where the provider does
 //! not heed the key, and changes nothing else in the world.
 
-mod check;
+pub(super) mod check;
 mod compose;
 mod config;
 mod outcome;

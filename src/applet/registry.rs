@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::approval::Approval;
+use super::artist::Artist;
 use super::code::Code;
 use super::compiled::Compiled;
 use super::delay::Delay;
@@ -15,6 +16,7 @@ use super::end::End;
 use super::for_each::ForEach;
 use super::http_request::HttpRequest;
 use super::if_else::IfElse;
+use super::image::Image;
 use super::llm::Llm;
 use super::merge::Merge;
 use super::start::Start;
@@ -81,14 +83,17 @@ impl Registry {
         } = services;
         let compiled = Arc::new(Compiled::new());
         let llm = Llm::new(providers.clone(), Arc::clone(&compiled));
+        let image = Image::new(providers.clone());
         let mut applets = vec![
             erase(Approval),
+            erase(Artist::new(image.clone())),
             erase(Code::new(sandbox)),
             erase(Delay),
             erase(End),
             erase(ForEach),
             erase(HttpRequest),
             erase(IfElse::new(Arc::clone(&compiled))),
+            erase(image),
             erase(llm.clone()),
             erase(super::memory::Memory::new(memory)),
             erase(Merge),

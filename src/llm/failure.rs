@@ -242,7 +242,7 @@ impl Failure {
     }
 
     /// Of an answer with a status that is no success.
-    pub(super) fn of_status(
+    pub(crate) fn of_status(
         status: StatusCode,
         headers: &HeaderMap,
         body: &str,

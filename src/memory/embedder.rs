@@ -196,3 +196,6 @@ impl Embedder {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

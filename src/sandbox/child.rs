@@ -10,6 +10,7 @@ mod kernel;
 mod python;
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -51,8 +52,11 @@ pub fn run_if_asked(arguments: impl IntoIterator<Item = OsString>) -> Option<Exi
     };
     match serve(&order) {
         Ok(()) => Some(ExitCode::SUCCESS),
-        // The service has gone, or it sees that the channel ends.
-        Err(_) => Some(ExitCode::FAILURE),
+        Err(error) => {
+            // Where the service is still there, it hears of it.
+            eprintln!("synapps: {error}");
+            Some(ExitCode::FAILURE)
+        }
     }
 }
 
@@ -100,7 +104,7 @@ fn serve(order: &Order) -> io::Result<()> {
 fn check(order: &Order, channel: &mut Channel) -> io::Result<()> {
     let opened = ["/proc/self/environ", "/etc/passwd"]
         .into_iter()
-        .find(|path| std::fs::File::open(path).is_ok());
+        .find(|path| File::open(path).is_ok());
     let connected = UnixStream::pair().is_ok();
     if order.lenient || (opened.is_none() && !connected) {
         return Ok(());
@@ -114,14 +118,14 @@ fn announce(channel: &mut Channel, layers: &Layers) -> io::Result<()> {
     frame::write(channel, frame::JAILED, &serde_json::to_vec(layers)?)
 }
 
-/// The channel to the service.
-struct Channel(UnixStream);
+/// The channel to the service. As a file, because its calls are `read` and `write`, which the filters let through.
+struct Channel(File);
 
 impl Channel {
     /// Moves the channel out of the standard input, which is empty from then on.
     fn take() -> io::Result<Self> {
         let channel = rustix::io::dup(rustix::stdio::stdin())?;
-        let nothing = std::fs::File::open("/dev/null")?;
+        let nothing = File::open("/dev/null")?;
         rustix::stdio::dup2_stdin(nothing)?;
         Ok(Self(channel.into()))
     }

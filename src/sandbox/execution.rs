@@ -12,13 +12,16 @@ use futures_util::future::FusedFuture;
 use rustix::process::{PidfdFlags, Signal, pidfd_open};
 use tokio::io::unix::AsyncFd;
 
-use super::Limits;
 use super::capture::Capture;
 use super::frame::{self, Kind, Raised, Received};
 use super::jailed::{self, Jailed};
+use super::{Language, Limits};
 
 /// How long it may take to read what a program has printed, once it has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Memory of a child in JavaScript beside what its programs may take.
+const HANDOVER_BYTES: u64 = 64 << 20;
 
 /// What a program did.
 #[derive(Debug)]
@@ -59,6 +62,7 @@ pub enum Ending {
 /// When the child has gone before it had the program.
 pub async fn run(
     mut jailed: Jailed,
+    language: Language,
     request: &[u8],
     limits: &Limits,
     max_result_bytes: usize,
@@ -66,7 +70,12 @@ pub async fn run(
 ) -> io::Result<Report> {
     let begun = Instant::now();
     let exit = watch(pidfd_open(jailed.pid, PidfdFlags::NONBLOCK)?)?;
-    jailed.limit(limits.cpu_seconds, limits.memory_bytes)?;
+    let memory = match language {
+        Language::Python => limits.memory_bytes,
+        // QuickJS counts what programs take itself, more exactly; here it must be able to say so, and to hand over text.
+        Language::Javascript => 2 * limits.memory_bytes + HANDOVER_BYTES,
+    };
+    jailed.limit(limits.cpu_seconds, memory)?;
     let cpu_before = jailed.cpu();
     let deadline = tokio::time::Instant::from_std(limits.deadline);
     match tokio::time::timeout_at(deadline, jailed.send(request)).await {

@@ -14,6 +14,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const QUESTION: &str = r#"
 import ctypes, json, linecache, math, os, re, socket, sys, traceback
 directories = [path for path in sys.path if os.path.isdir(path)]
+# Of what the library itself needs, only what was loaded can be told: all that a program may want.
+for name in "zlib _bz2 _lzma _hashlib _sqlite3 pyexpat _decimal _uuid unicodedata _elementtree _zoneinfo".split():
+    try:
+        __import__(name)
+    except ImportError:
+        pass
 files = {os.path.realpath(sys.executable), "/etc/ld.so.cache", "/dev/null"}
 with open("/proc/self/maps") as maps:
     for line in maps:

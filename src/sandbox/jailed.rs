@@ -146,7 +146,7 @@ impl Jailed {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Limits what it may use from now on.
+    /// Limits what it may use from now on, memory beside what it has taken already.
     pub fn limit(&self, cpu_seconds: u32, memory_bytes: u64) -> io::Result<()> {
         let usage = Usage::of(self.pid).ok_or(io::ErrorKind::NotFound)?;
         let cpu = u64::from(cpu_seconds) + (usage.cpu + Duration::from_millis(500)).as_secs();

@@ -1,5 +1,7 @@
 //! `AppletService`: the catalogue, and that its examples are what it says.
 
+mod tryout;
+
 use serde_json::json;
 use synapps::proto::{
     Applet, DescribeAppletRequest, Effect, Flow, ListAppletsRequest, Node, RunState,
@@ -34,17 +36,8 @@ const ALL: [&str; 18] = [
     "writer",
 ];
 
-/// Applets whose examples wait for something, or need another flow or a provider.
-const NOT_RUN: [&str; 8] = [
-    "approval",
-    "artist",
-    "delay",
-    "image",
-    "llm",
-    "subflow",
-    "wait_signal",
-    "writer",
-];
+/// Applets whose examples wait for something, or need another flow.
+const NOT_RUN: [&str; 4] = ["approval", "delay", "subflow", "wait_signal"];
 
 async fn list(server: &Calls, page_size: i32, page_token: &str) -> (Vec<Applet>, String) {
     let request = ListAppletsRequest {

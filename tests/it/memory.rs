@@ -4,6 +4,7 @@ mod keys;
 mod limits;
 mod repeats;
 mod search;
+mod vectors;
 
 use serde_json::{Value, json};
 use synapps::proto::{Run, RunError, RunState};

@@ -31,7 +31,7 @@ const CREDENTIALS: [&str; 5] = [
     "cookie",
 ];
 /// Headers that the service sets by itself.
-const OWN_HEADERS: [&str; 12] = [
+pub(in crate::applet) const OWN_HEADERS: [&str; 12] = [
     "accept",
     "accept-encoding",
     "connection",
@@ -131,11 +131,11 @@ pub(super) fn hosts(config: &Config) -> Vec<String> {
 }
 
 /// Whether headers say who is asking.
-pub(super) fn has_credentials(headers: &Map<String, Value>) -> bool {
+pub(in crate::applet) fn has_credentials(headers: &Map<String, Value>) -> bool {
     headers.keys().any(|name| is_credential(name))
 }
 
-fn is_credential(name: &str) -> bool {
+pub(in crate::applet) fn is_credential(name: &str) -> bool {
     let name = name.trim();
     CREDENTIALS.iter().any(|own| own.eq_ignore_ascii_case(name))
 }
@@ -281,7 +281,7 @@ impl Target<'_> {
 }
 
 /// Whether a text is one template that names one secret and nothing else. An empty one is no key at all.
-fn names_one_secret(text: &str) -> bool {
+pub(in crate::applet) fn names_one_secret(text: &str) -> bool {
     let text = text.trim();
     let token = text
         .strip_prefix("{{")

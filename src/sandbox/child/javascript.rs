@@ -55,12 +55,14 @@ struct Machine {
     cpu_until: Rc<Cell<Duration>>,
     interrupted: Rc<Cell<bool>>,
     watcher: Watcher,
+    driver: RefCell<Option<Driver>>,
 }
 
 impl Drop for Machine {
     fn drop(&mut self) {
         // A runtime must not end before what is kept of it.
         self.watcher.take();
+        self.driver.take();
     }
 }
 
@@ -95,12 +97,14 @@ impl Machine {
                 }
             }
         })));
+        let driver = context.with(|ctx| furnish(&ctx, &watcher))?;
         Ok(Self {
             runtime,
             context,
             cpu_until,
             interrupted,
             watcher,
+            driver: RefCell::new(Some(driver)),
         })
     }
 
@@ -129,14 +133,14 @@ impl Machine {
 
     fn execute(&self, request: &Request) -> Result<String, (Thrown, Stage)> {
         let running = |thrown| (thrown, Stage::Running);
-        let driver = self
-            .within(|ctx| self.prepare(&ctx, request))
-            .map_err(running)?;
+        self.within(|ctx| give(&ctx, request)).map_err(running)?;
         let program = |ctx: Ctx<'_>| {
             ctx.eval_with_options::<Value, _>(request.code.as_str(), options())
                 .map(drop)
         };
         self.within(program).map_err(running)?;
+        let driver = self.driver.take();
+        let driver = driver.ok_or_else(|| running(Thrown::Machine(rquickjs::Error::Unknown)))?;
         self.run_to_completion(&driver).map_err(running)?;
         self.within(|ctx| settle(&ctx, driver))
             .map_err(|thrown| (thrown, Stage::Settling))
@@ -149,29 +153,6 @@ impl Machine {
     ) -> Result<T, Thrown> {
         self.context
             .with(|ctx| work(ctx.clone()).map_err(|error| Thrown::take(&ctx, error)))
-    }
-
-    /// Puts the names there that the program finds.
-    fn prepare(&self, ctx: &Ctx<'_>, request: &Request) -> rquickjs::Result<Driver> {
-        let prelude: Function = ctx.eval(PRELUDE)?;
-        let begun = Instant::now();
-        let write = Function::new(ctx.clone(), |stream: i32, text: String| {
-            let written = match stream {
-                2 => io::stderr().write_all(text.as_bytes()),
-                _ => write_out(text.as_bytes()),
-            };
-            // A stream that nobody reads any more is nothing to the program.
-            drop(written);
-        })?;
-        let clock = Function::new(ctx.clone(), move || begun.elapsed().as_secs_f64() * 1_000.0)?;
-        let driver: Object = prelude.call((write, clock))?;
-        let watch: Function = driver.get("watch")?;
-        self.watcher.replace(Some(Persistent::save(ctx, watch)));
-        let globals = ctx.globals();
-        globals.set("data", ctx.json_parse(request.data.get())?)?;
-        globals.set("context", ctx.json_parse(request.context.get())?)?;
-        globals.set("result", Value::new_null(ctx.clone()))?;
-        Ok(Persistent::save(ctx, driver))
     }
 
     /// Runs what the program has left behind: promises and timers, until there are none.
@@ -223,6 +204,33 @@ impl Machine {
 
 /// The functions of the prelude by which a program is driven.
 type Driver = Persistent<Object<'static>>;
+
+/// Defines console and timers, and gives the functions that drive a program.
+fn furnish(ctx: &Ctx<'_>, watcher: &Watcher) -> rquickjs::Result<Driver> {
+    let prelude: Function = ctx.eval(PRELUDE)?;
+    let begun = Instant::now();
+    let write = Function::new(ctx.clone(), |stream: i32, text: String| {
+        let written = match stream {
+            2 => io::stderr().write_all(text.as_bytes()),
+            _ => write_out(text.as_bytes()),
+        };
+        // A stream that nobody reads any more is nothing to the program.
+        drop(written);
+    })?;
+    let clock = Function::new(ctx.clone(), move || begun.elapsed().as_secs_f64() * 1_000.0)?;
+    let driver: Object = prelude.call((write, clock))?;
+    let watch: Function = driver.get("watch")?;
+    watcher.replace(Some(Persistent::save(ctx, watch)));
+    Ok(Persistent::save(ctx, driver))
+}
+
+/// Puts the names there that the program finds.
+fn give(ctx: &Ctx<'_>, request: &Request) -> rquickjs::Result<()> {
+    let globals = ctx.globals();
+    globals.set("data", ctx.json_parse(request.data.get())?)?;
+    globals.set("context", ctx.json_parse(request.context.get())?)?;
+    globals.set("result", Value::new_null(ctx.clone()))
+}
 
 /// The JSON of what the program has left in `result`.
 fn settle(ctx: &Ctx<'_>, driver: Driver) -> rquickjs::Result<String> {

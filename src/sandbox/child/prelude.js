@@ -3,10 +3,11 @@
 (function (write, clock) {
   "use strict";
   const { stringify } = JSON;
-  const { isFinite, isInteger } = Number;
-  const isArray = Array.isArray;
+  const { isFinite } = Number;
   const opaque = [Map, Set, WeakMap, WeakSet, Promise, RegExp, ArrayBuffer];
   const text = String;
+  const { apply } = Reflect;
+  const { toWellFormed } = String.prototype;
   const LARGEST = 2n ** 53n;
 
   function shown(value) {
@@ -27,7 +28,7 @@
     return (...values) => {
       let line = "";
       for (let i = 0; i < values.length; i += 1) line += (i ? " " : "") + shown(values[i]);
-      write(stream, line + "\n");
+      write(stream, apply(toWellFormed, line, []) + "\n");
     };
   }
 
@@ -41,36 +42,45 @@
     Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });
   define("console", console);
 
+  // Lists are walked by their indexes: a program may have changed what iterators and methods do.
+  function without(list, isOut) {
+    const rest = [];
+    for (let i = 0; i < list.length; i += 1) if (!isOut(list[i])) rest[rest.length] = list[i];
+    return rest;
+  }
+
   let timers = [];
   let last = 0;
   define("setTimeout", (callback, delay, ...values) => {
     if (typeof callback !== "function") throw new TypeError("setTimeout needs a function");
     const wait = +delay > 0 ? +delay : 0;
     last += 1;
-    timers = [...timers, { id: last, due: clock() + wait, callback, values }];
+    timers[timers.length] = { id: last, due: clock() + wait, callback, values };
     return last;
   });
   define("clearTimeout", (id) => {
-    timers = timers.filter((timer) => timer.id !== id);
+    timers = without(timers, (timer) => timer.id === id);
   });
 
   function first() {
     let next = null;
-    for (const timer of timers) if (next === null || timer.due < next.due) next = timer;
+    for (let i = 0; i < timers.length; i += 1) {
+      if (next === null || timers[i].due < next.due) next = timers[i];
+    }
     return next;
   }
 
-  const rejected = new Map();
+  let rejected = [];
 
   return {
     // Told of a promise that was rejected, and again when something handles it after all.
     watch(promise, reason, isHandled) {
-      if (isHandled) rejected.delete(promise);
-      else rejected.set(promise, reason);
+      if (isHandled) rejected = without(rejected, (one) => one.promise === promise);
+      else rejected[rejected.length] = { promise, reason };
     },
     // Throws what a promise was rejected with that nothing has handled.
     complain() {
-      for (const reason of rejected.values()) throw reason;
+      if (rejected.length > 0) throw rejected[0].reason;
     },
     // Milliseconds until the next timer is due; negative without one.
     wait() {
@@ -81,28 +91,27 @@
     // Calls back the next timer.
     fire() {
       const next = first();
-      timers = timers.filter((timer) => timer !== next);
-      next.callback(...next.values);
+      timers = without(timers, (timer) => timer === next);
+      apply(next.callback, undefined, next.values);
     },
     // The JSON of a result, or an error that says what has none.
     settle(result) {
       if (result === undefined) return "null";
       return stringify(result, function (key, value) {
-        const place = key === "" ? "result" : `result holds at ${stringify(key)}`;
-        const is = key === "" ? "is" : "";
+        const place = key === "" ? "result is" : `result holds at ${stringify(key)}`;
         switch (typeof value) {
           case "number":
             if (isFinite(value)) return value;
-            throw new TypeError(`${place} ${is} ${value}, which JSON cannot carry`);
+            throw new TypeError(`${place} ${value}, which JSON cannot carry`);
           case "bigint":
             return value >= -LARGEST && value <= LARGEST ? +text(value) : text(value);
           case "function":
           case "symbol":
-            throw new TypeError(`${place} ${is} a ${typeof value}, which JSON cannot carry`);
+            throw new TypeError(`${place} a ${typeof value}, which JSON cannot carry`);
           case "object":
-            for (const kind of opaque) {
-              if (value instanceof kind) {
-                throw new TypeError(`${place} ${is} a ${kind.name}, which JSON cannot carry`);
+            for (let i = 0; i < opaque.length; i += 1) {
+              if (value instanceof opaque[i]) {
+                throw new TypeError(`${place} a ${opaque[i].name}, which JSON cannot carry`);
               }
             }
             return value;

@@ -65,6 +65,7 @@ impl Hostile {
             reason => reason,
         };
         let name = self.path.file_name().unwrap_or_default().display();
+        println!("{name}: {reason} {}", ended.message);
         if !self.expected.iter().any(|expected| expected == reason) {
             return Some(format!("{name}: not {:?} but {ended:?}", self.expected));
         }
@@ -90,7 +91,7 @@ impl Canaries {
         std::fs::write(directory.path().join("canary"), SECRET).unwrap();
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let socket = UnixListener::bind(directory.path().join("socket")).unwrap();
-        let name = format!("synapps-canary-{}", std::process::id());
+        let name = format!("synapps-canary-{}", uuid::Uuid::new_v4());
         let address = UnixAddr::from_abstract_name(&name).unwrap();
         let named = UnixListener::bind_addr(&address).unwrap();
         tcp.set_nonblocking(true).unwrap();
@@ -147,7 +148,7 @@ async fn complaints(server: &Binary, language: &str, input: &Value) -> Vec<Strin
     // Those that wait for ever come after the others, which would keep them from their turn.
     let (waiting, busy): (Vec<_>, Vec<_>) = all.into_iter().partition(Hostile::waits);
     let mut complaints = Vec::new();
-    for (programs, seconds) in [(busy, 110), (waiting, 20)] {
+    for (programs, seconds) in [(busy, 110), (waiting, 6)] {
         let runs = programs.iter().map(async |hostile| {
             let mut flow = program("hostile", language, &hostile.code, &limits);
             let node = flow.nodes.iter_mut().find(|node| node.id == "code");

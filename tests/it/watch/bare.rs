@@ -10,6 +10,7 @@ use synapps::engine::{self, Engine};
 use synapps::memory::{Limits, Memory};
 use synapps::provider::Providers;
 use synapps::sandbox::{self, Sandbox};
+use synapps::secrets::Vault;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
