@@ -12,6 +12,7 @@ mod repairs;
 
 use serde_json::{Value, json};
 use synapps::proto::{Flow, Run, RunError, RunState, Step};
+use uuid::Uuid;
 
 use crate::support::calls::Calls;
 use crate::support::flows::chain;
@@ -35,7 +36,8 @@ fn asking(id: &str, config: &Value) -> Flow {
 
 /// A finished run of such a flow, and its step.
 async fn asked(server: &Calls, config: &Value, input: &Value) -> (Run, Step) {
-    let run_id = server.save_and_start(asking("asking", config), input).await;
+    let id = format!("asking-{}", Uuid::now_v7());
+    let run_id = server.save_and_start(asking(&id, config), input).await;
     let run = server.finished_run(&run_id).await;
     let steps = server.steps(&run_id, "").await;
     let step = steps.into_iter().find(|step| step.node_id == "ask");
