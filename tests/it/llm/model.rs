@@ -142,13 +142,6 @@ impl ModelServer {
         }
     }
 
-    /// Answers the next request with a stream that begins so and is lost then.
-    pub fn breaks_off_after(&self, body: &str) {
-        let speech = self.speech();
-        speech.send(body.as_bytes());
-        speech.0.send(Err(std::io::Error::other("lost"))).unwrap();
-    }
-
     /// Answers the next request with a stream that goes on as the test says.
     pub fn speech(&self) -> Speech {
         self.answer(200, Vec::new())
