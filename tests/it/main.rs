@@ -25,6 +25,7 @@ mod idle;
 mod image;
 mod journal;
 mod limits;
+mod llm;
 mod loops;
 mod memory;
 mod migrations;
