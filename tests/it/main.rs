@@ -28,6 +28,7 @@ mod migrations;
 mod ownership;
 mod payloads;
 mod runs;
+mod secrets;
 mod semantics;
 mod service;
 mod support;

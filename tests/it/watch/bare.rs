@@ -7,6 +7,7 @@ use synapps::applet::registry::{Registry, Services};
 use synapps::cpu::Cpu;
 use synapps::egress::{Egress, Policy};
 use synapps::engine::{self, Engine};
+use synapps::secrets::Vault;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
