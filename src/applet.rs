@@ -4,6 +4,8 @@
 //! [`Prepared`] nodes. Applets know neither the store nor the wire: they get a [`Context`] and give a [`Completion`].
 
 pub mod approval;
+pub mod artist;
+pub mod code;
 pub mod compiled;
 #[cfg(test)]
 mod conformance_tests;
@@ -13,6 +15,9 @@ mod failure;
 pub mod for_each;
 pub mod http_request;
 pub mod if_else;
+pub mod image;
+pub mod llm;
+pub mod memory;
 pub mod merge;
 pub mod registry;
 pub mod start;
@@ -24,6 +29,7 @@ pub mod transform;
 #[cfg(test)]
 pub(crate) mod trial;
 pub mod wait_signal;
+pub mod writer;
 
 use std::future::Future;
 use std::pin::Pin;

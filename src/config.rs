@@ -3,9 +3,11 @@
 //! Every flag is also an environment variable, and no other module reads one. A value out of bounds is refused before
 //! anything starts, with the flag, the bound and the value.
 
+pub mod code;
 pub mod duration;
 mod environment;
 pub mod listen;
+pub mod memory;
 mod providers;
 pub mod secret;
 mod secrets;
@@ -14,8 +16,10 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+pub use code::Code;
 pub use environment::{data_home, search_path};
 pub use listen::Listen;
+pub use memory::Memory;
 pub use providers::Providers;
 pub use secret::Secret;
 pub use secrets::Secrets;
@@ -34,8 +38,12 @@ pub struct Config {
     pub execution: Execution,
     /// What it takes from callers.
     pub limits: Limits,
+    /// What memory nodes may keep, and what finds it by meaning.
+    pub memory: Memory,
     /// The providers of models and images that it calls.
     pub providers: Providers,
+    /// How it runs code.
+    pub code: Code,
     /// The keys that it seals secrets with.
     pub secrets: Secrets,
     /// How it treats connections.
@@ -56,9 +64,15 @@ pub struct Common {
     /// What is taken from callers.
     #[command(flatten)]
     pub limits: Limits,
+    /// What memory nodes may keep, and what finds it by meaning.
+    #[command(flatten)]
+    pub memory: Memory,
     /// The providers of models and images that are called.
     #[command(flatten)]
     pub providers: Providers,
+    /// How code is run.
+    #[command(flatten)]
+    pub code: Code,
     /// The keys that secrets are sealed with.
     #[command(flatten)]
     pub secrets: Secrets,
@@ -80,7 +94,9 @@ impl Common {
             },
             execution: self.execution,
             limits: self.limits,
+            memory: self.memory,
             providers: self.providers,
+            code: self.code,
             secrets: self.secrets,
             connections: self.connections,
             alone: false,

@@ -1,4 +1,5 @@
-//! `synapps demo`: saves the example flows, runs one that branches, calls HTTP and merges, and prints each update.
+//! `synapps demo`: saves the example flows, runs one that branches, calls HTTP, runs JavaScript and remembers, and
+//! prints each update.
 //!
 //! It is a client like any other: all of it goes through the gRPC interface of the service that it has started.
 
@@ -157,6 +158,7 @@ impl Demo {
             flow_id: SHOWN.to_owned(),
             input: Some(document::value(&input)),
             include_payloads: true,
+            include_deltas: true,
             ..ExecuteRunRequest::default()
         };
         let mut printer = Printer::new(out);
@@ -167,8 +169,10 @@ impl Demo {
             .map_err(refused)?
             .into_inner();
         while let Some(update) = updates.message().await.map_err(refused)? {
-            if let Some(Message::Event(event)) = update.message {
-                printer.event(&event)?;
+            match update.message {
+                Some(Message::Event(event)) => printer.event(&event)?,
+                Some(Message::Delta(delta)) => printer.delta(&delta)?,
+                _ => {}
             }
         }
         if printer.result()? {
@@ -194,7 +198,7 @@ impl Demo {
     /// The line that runs the flow once more.
     #[must_use]
     pub fn again(&self) -> String {
-        let request = json!({ "flow_id": SHOWN, "input": self.input(), "include_payloads": true });
+        let request = json!({ "flow_id": SHOWN, "input": self.input(), "include_payloads": true, "include_deltas": true });
         let line = grpcurl(
             self.address(),
             "RunService/ExecuteRun",

@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 pub use error::{Cause, Error, Progress};
+pub use failure::cause_of;
 pub use policy::{AllowRule, ParseError, Policy};
 
 use body::Tracker;

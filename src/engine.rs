@@ -24,6 +24,7 @@ mod resolve;
 mod retry;
 pub mod signal;
 mod start;
+pub mod tryout;
 mod view;
 mod wakes;
 

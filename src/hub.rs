@@ -82,8 +82,20 @@ impl Hub {
         Ok(Subscription {
             key: key.clone(),
             receiver: Some(receiver),
+            drafts: None,
             hub: self.clone(),
         })
+    }
+
+    /// The same with what the run's steps show while they work in this process: see [`Subscription::take_drafts`].
+    ///
+    /// # Errors
+    ///
+    /// When there are too many watchers already.
+    pub fn subscribe_with_drafts(&self, key: &RunKey) -> Result<Subscription, TooMany> {
+        let mut subscription = self.subscribe(key)?;
+        subscription.drafts = Some(self.read_drafts(key));
+        Ok(subscription)
     }
 
     /// Begins to watch something else than one run, which counts all the same.
@@ -118,7 +130,7 @@ impl Hub {
 
     /// Begins to read what the steps of a run show while they work in this process.
     #[must_use]
-    pub fn read_drafts(&self, key: &RunKey) -> Reader {
+    pub(crate) fn read_drafts(&self, key: &RunKey) -> Reader {
         let mut shared = self.lock();
         let shelf = shared.shelf(key);
         // It counts as a reader before anybody can find the shelf idle.
@@ -172,10 +184,17 @@ impl Shared {
 pub struct Subscription {
     key: RunKey,
     receiver: Option<broadcast::Receiver<Signal>>,
+    drafts: Option<Reader>,
     hub: Hub,
 }
 
 impl Subscription {
+    /// What the run's steps show, if that was asked for; it is kept for this watcher until it is taken and dropped.
+    #[must_use]
+    pub fn take_drafts(&mut self) -> Option<Reader> {
+        self.drafts.take()
+    }
+
     /// The next signal.
     pub async fn next(&mut self) -> Signal {
         let Some(receiver) = &mut self.receiver else {

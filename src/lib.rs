@@ -19,14 +19,18 @@ pub mod egress;
 pub mod export;
 pub mod expression;
 pub mod import;
+pub mod llm;
 pub mod proto;
+pub mod provider;
 pub mod redact;
+pub mod sandbox;
 pub mod template;
 
 pub mod engine;
 pub mod files;
 pub mod hub;
 pub mod journal;
+pub mod memory;
 pub mod secrets;
 pub mod store;
 

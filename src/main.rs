@@ -23,6 +23,10 @@ type Outcome = Result<ExitCode, Box<dyn Error>>;
 const THREADS_TIMEOUT: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
+    // A child that runs code has nothing of a service, and so comes before anything of one.
+    if let Some(code) = synapps::sandbox::child::run_if_asked(std::env::args_os()) {
+        return code;
+    }
     let cli = Cli::parse();
     match run(cli) {
         Ok(code) => code,

@@ -30,6 +30,7 @@ pub use assembly::{About, Drain, Parts, store_settings};
 use crate::config::Config;
 use crate::config::listen;
 use crate::egress;
+use crate::provider;
 use crate::secrets;
 use crate::store;
 use gate::Gate;
@@ -57,6 +58,9 @@ pub enum Error {
     /// The way out to the network cannot be opened.
     #[error(transparent)]
     Egress(#[from] egress::Error),
+    /// What is set for the providers of models cannot be used.
+    #[error(transparent)]
+    Provider(#[from] provider::Error),
     /// The keys of secrets cannot be read.
     #[error(transparent)]
     SecretsKey(#[from] secrets::keys::Error),

@@ -20,6 +20,7 @@ pub mod flows;
 pub mod flush;
 pub mod inbox;
 pub mod lane;
+pub mod memories;
 pub mod migrate;
 pub mod partitions;
 pub mod payloads;

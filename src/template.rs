@@ -25,7 +25,7 @@ use path::Path;
 use scan::Piece;
 
 pub use secrets::Secrets;
-pub use templated::Templated;
+pub use templated::{NotRendered, Templated};
 
 /// The most that one config or text may come to when rendered, in bytes of compact JSON.
 pub const MAX_RENDERED_BYTES: u64 = 16 * 1024 * 1024;

@@ -1,5 +1,7 @@
 //! `AppletService`: the catalogue of applets.
 
+mod tryout;
+
 use prost_types::Struct;
 use serde_json::Value;
 use tonic::{Request, Response, Status};
@@ -12,8 +14,10 @@ use crate::flow::Violation;
 use crate::proto::applet_service_server::AppletService;
 use crate::proto::{
     Applet, DescribeAppletRequest, DescribeAppletResponse, FailureReason, Handle,
-    ListAppletsRequest, ListAppletsResponse, Node, Position,
+    ListAppletsRequest, ListAppletsResponse, Model, Node, Position, Provider, TestAppletRequest,
+    TestAppletResponse,
 };
+use crate::provider::catalogue::{self, Offer};
 
 /// Bytes of an answer's page token, with room to spare.
 const TOKEN_BYTES: usize = 2_048;
@@ -42,6 +46,15 @@ impl AppletService for Api {
             })),
             None => Err(Error::AppletNotFound(kind).into()),
         }
+    }
+
+    async fn test_applet(
+        &self,
+        request: Request<TestAppletRequest>,
+    ) -> Result<Response<TestAppletResponse>, Status> {
+        let namespace = self.namespace(&request);
+        let tried = self.try_out(namespace, request.into_inner()).await?;
+        Ok(Response::new(tried))
     }
 }
 
@@ -101,6 +114,24 @@ fn applet(entry: &Entry) -> Applet {
         default_timeout: Some(time::duration(description.default_timeout)),
         max_timeout: Some(time::duration(description.max_timeout)),
         example: Some(example(entry.kind, &(description.example)())),
+        providers: entry.offers.iter().map(provider).collect(),
+    }
+}
+
+fn provider(offer: &Offer) -> Provider {
+    let model = |model: &catalogue::Model| Model {
+        id: model.id.to_owned(),
+        name: model.name.to_owned(),
+        context_window: model.context_window,
+        max_output_tokens: model.max_output_tokens,
+        supports_streaming: model.supports_streaming,
+        supports_vision: model.supports_vision,
+    };
+    Provider {
+        name: offer.provider.name().to_owned(),
+        configured: offer.refusal.is_none(),
+        reason: offer.refusal.clone().unwrap_or_default(),
+        models: offer.models.iter().map(model).collect(),
     }
 }
 
@@ -142,6 +173,7 @@ mod tests {
                 max_timeout: Duration::from_mins(1),
             },
             config_schema: json!({"type": "object"}),
+            offers: Vec::new(),
         }
     }
 

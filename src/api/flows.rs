@@ -1,6 +1,6 @@
 //! `FlowService`: what it answers to each call.
 
-mod check;
+pub(in crate::api) mod check;
 mod delete;
 mod diff;
 mod export;

@@ -62,6 +62,7 @@ impl Api {
             include_snapshot: request.include_snapshot,
             include_payloads: request.include_payloads,
             include_children: request.include_children,
+            include_deltas: request.include_deltas,
             departure,
             from_birth: started.started,
         };
@@ -70,7 +71,7 @@ impl Api {
             None => self
                 .engine
                 .hub()
-                .subscribe(&started.key)
+                .subscribe_with_drafts(&started.key)
                 .map_err(engine::Error::from)?,
         };
         let first = RunStarted {
@@ -113,7 +114,7 @@ impl Api {
         let subscription = self
             .engine
             .hub()
-            .subscribe(&key)
+            .subscribe_with_drafts(&key)
             .map_err(engine::Error::from)?;
         let row = self.engine.row(&key).await?;
         check_within(&row, after)?;
@@ -122,6 +123,7 @@ impl Api {
             include_snapshot: request.include_snapshot,
             include_payloads: request.include_payloads,
             include_children: request.include_children,
+            include_deltas: request.include_deltas,
             departure: None,
             from_birth: false,
         };

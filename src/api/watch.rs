@@ -6,6 +6,7 @@
 
 mod children;
 mod cursor;
+mod deltas;
 mod departure;
 pub(super) mod outlet;
 mod stream;
@@ -34,6 +35,7 @@ use crate::store::events::{self, Payloads};
 use crate::store::runs::RunRow;
 use children::Children;
 use cursor::{Admitted, Cursor};
+use deltas::Deltas;
 use outlet::{Outlet, Unsent, outlet};
 
 pub use departure::Departure;
@@ -72,6 +74,8 @@ pub struct Options {
     pub include_payloads: bool,
     /// Events of child runs too.
     pub include_children: bool,
+    /// What steps show while they work.
+    pub include_deltas: bool,
     /// Cancels the run if the client leaves before it ends.
     pub departure: Option<Departure>,
     /// Whether the place at the hub was taken before the first event.
@@ -101,6 +105,7 @@ struct Watch {
     subscription: Subscription,
     cursor: Cursor,
     children: Option<Children>,
+    deltas: Deltas,
     outlet: Outlet<WatchRunResponse>,
     draining: CancellationToken,
 }
@@ -111,9 +116,10 @@ impl Api {
         &self,
         key: RunKey,
         row: RunRow,
-        subscription: Subscription,
+        mut subscription: Subscription,
         options: Options,
     ) -> Result<WatchStream> {
+        let drafts = subscription.take_drafts();
         let graph = self
             .engine
             .graph(&key.namespace, row.flow_key, row.revision)
@@ -128,6 +134,7 @@ impl Api {
             children: options
                 .include_children
                 .then(|| Children::new(self.clone(), options.include_payloads)),
+            deltas: Deltas::of(drafts.filter(|_| options.include_deltas)),
             options,
             subscription,
             outlet,
@@ -186,9 +193,17 @@ impl Watch {
     async fn live(&mut self) -> Result<(), Stop> {
         let heartbeat = self.api.settings.heartbeat;
         loop {
+            // What was there before, or had no room, is no change.
+            self.deltas
+                .send(&self.outlet, self.cursor.last())
+                .map_err(|_| Stop::Left)?;
             let silent_until = Instant::now() + heartbeat;
             let ended = tokio::select! {
                 signal = self.subscription.next() => self.take_in(signal).await?,
+                () = self.deltas.changed() => {
+                    self.deltas.send(&self.outlet, self.cursor.last()).map_err(|_| Stop::Left)?;
+                    false
+                }
                 child = next_of(&mut self.children) => {
                     self.send(Message::ChildEvent(child)).await?;
                     false
@@ -256,6 +271,9 @@ impl Watch {
             if let Some(children) = &self.children {
                 children.notice(&self.key, &recorded.event);
             }
+            self.deltas
+                .send_before(&recorded.event, &self.outlet, self.cursor.last())
+                .map_err(|_| Stop::Left)?;
             self.send_at(recorded.sequence, message).await?;
             self.cursor.advance(recorded.sequence);
             if recorded.event.is_final() && self.is_last(recorded).await? {

@@ -8,20 +8,29 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::approval::Approval;
+use super::artist::Artist;
+use super::code::Code;
 use super::compiled::Compiled;
 use super::delay::Delay;
 use super::end::End;
 use super::for_each::ForEach;
 use super::http_request::HttpRequest;
 use super::if_else::IfElse;
+use super::image::Image;
+use super::llm::Llm;
 use super::merge::Merge;
 use super::start::Start;
 use super::subflow::Subflow;
 use super::switch::Switch;
 use super::transform::Transform;
 use super::wait_signal::WaitSignal;
+use super::writer::Writer;
 use super::{Applet, Description, Error, Prepared};
 use crate::flow::{Inspection, Node};
+use crate::memory::Memory;
+use crate::provider::Providers;
+use crate::provider::catalogue::Offer;
+use crate::sandbox::Sandbox;
 use typed::{Erased, Typed};
 
 /// All applets of the service, by kind; cheap to clone.
@@ -34,7 +43,14 @@ pub struct Registry {
 
 /// What applets are built with, because it outlives each attempt.
 #[derive(Clone, Debug)]
-pub struct Services {}
+pub struct Services {
+    /// What `memory` nodes keep.
+    pub memory: Memory,
+    /// Who models and images are called from.
+    pub providers: Providers,
+    /// What runs code.
+    pub sandbox: Sandbox,
+}
 
 /// One line of the catalogue.
 #[derive(Clone, Debug)]
@@ -45,6 +61,8 @@ pub struct Entry {
     pub description: Description,
     /// JSON schema of its config, with `x-template: false` on what is never rendered.
     pub config_schema: serde_json::Value,
+    /// The providers that its nodes choose from; none for an applet that calls no models.
+    pub offers: Vec<Offer>,
 }
 
 impl fmt::Debug for Registry {
@@ -58,22 +76,38 @@ impl Registry {
     /// The applets that come with the service, built with what they work with.
     #[must_use]
     pub fn standard(services: Services) -> Self {
-        let Services {} = services;
+        let Services {
+            memory,
+            providers,
+            sandbox,
+        } = services;
         let compiled = Arc::new(Compiled::new());
-        Self::of(vec![
+        let llm = Llm::new(providers.clone(), Arc::clone(&compiled));
+        let image = Image::new(providers.clone());
+        let mut applets = vec![
             erase(Approval),
+            erase(Artist::new(image.clone())),
+            erase(Code::new(sandbox)),
             erase(Delay),
             erase(End),
             erase(ForEach),
             erase(HttpRequest),
             erase(IfElse::new(Arc::clone(&compiled))),
+            erase(image),
+            erase(llm.clone()),
+            erase(super::memory::Memory::new(memory)),
             erase(Merge),
             erase(Start),
             erase(Subflow),
             erase(Switch),
             erase(Transform::new(compiled)),
             erase(WaitSignal),
-        ])
+            erase(Writer::new(llm)),
+        ];
+        for (entry, _) in &mut applets {
+            entry.offers = providers.offers(entry.kind);
+        }
+        Self::of(applets)
     }
 
     fn of(mut applets: Vec<(Entry, Arc<dyn Erased>)>) -> Self {
@@ -134,6 +168,7 @@ fn erase<A: Applet>(applet: A) -> (Entry, Arc<dyn Erased>) {
         kind: A::KIND,
         config_schema: schema::of::<A::Config>(&description),
         description,
+        offers: Vec::new(),
     };
     let typed = Typed::new(applet, &entry);
     (entry, Arc::new(typed))

@@ -17,7 +17,10 @@ use crate::flow::{Inspection, Node, Position, Violation};
 use crate::hub::Hub;
 use crate::hub::drafts::{Author, Pen};
 use crate::ids::{Namespace, NodeId, RunId, RunKey, StepPath};
+use crate::memory::{Limits, Memory};
+use crate::provider::Providers;
 use crate::redact::Redactor;
+use crate::sandbox::{self, Sandbox};
 use crate::secrets::Granted;
 use crate::store::Store;
 use crate::template::{Scope, Secrets};
@@ -120,7 +123,19 @@ fn somewhere() -> RunKey {
 
 /// What applets are built with, where no other process is needed.
 pub fn services() -> Services {
-    Services {}
+    let providers = crate::config::Providers::default();
+    let sandbox = sandbox::Settings {
+        // The program of these tests is not the one that runs code.
+        mode: sandbox::Mode::Off,
+        python: "python3".into(),
+        program: None,
+        max_result_bytes: 1 << 20,
+    };
+    Services {
+        memory: Memory::new(Store::nowhere(), Limits::default()),
+        providers: Providers::new(&providers).expect("nothing is set"),
+        sandbox: Sandbox::new(sandbox).expect("a thread can be started"),
+    }
 }
 
 /// The same with several predecessors, `n0`, `n1` ….

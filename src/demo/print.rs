@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::document::json;
 use crate::proto::run_event::Event;
-use crate::proto::{Payload, RunError, RunEvent, payload};
+use crate::proto::{Payload, RunError, RunEvent, StepDelta, payload};
 
 /// Prints updates as they come.
 pub(super) struct Printer<'a, W> {
@@ -81,6 +81,14 @@ impl<'a, W: Write> Printer<'a, W> {
             Some(Event::RunFailed(end)) => self.result = Some(Ended::Failed(end.error.clone())),
             Some(Event::RunCancelled(_)) => self.result = Some(Ended::Cancelled),
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// A piece of what a step shows while it works: each of its lines beside the node.
+    pub(super) fn delta(&mut self, delta: &StepDelta) -> io::Result<()> {
+        for line in delta.text.lines() {
+            self.row("", "", "", &delta.node_id, "", &format!("| {line}"))?;
         }
         Ok(())
     }

@@ -12,7 +12,8 @@ use super::{Cause, MAX_HEADER_BYTES, MAX_HEADERS};
 /// What a failed request to `url` died of.
 ///
 /// Takes from the chain of errors only what holds no address and nothing of the exchange.
-pub(super) fn cause_of(error: &reqwest::Error, url: &Url) -> Cause {
+#[must_use]
+pub fn cause_of(error: &reqwest::Error, url: &Url) -> Cause {
     let host = url.host_str().unwrap_or_default().to_owned();
     if error.is_connect() {
         return connect_cause(error, host);

@@ -7,7 +7,7 @@
 mod assign;
 mod begin;
 mod decide;
-mod fail;
+pub(super) mod fail;
 mod finish;
 mod hand;
 mod inside;

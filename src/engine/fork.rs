@@ -26,6 +26,7 @@ use crate::run::step::Step;
 use crate::store::births::Request;
 use crate::store::runs::RunRow;
 use crate::store::{self, events, flows, runs};
+use crate::usage::Usage;
 use crate::value::{check_all, normalise};
 
 /// A fork that somebody wants.
@@ -78,6 +79,8 @@ pub struct Cost {
     pub took: TimeDelta,
     /// How many attempts it had.
     pub attempts: usize,
+    /// What they used.
+    pub usage: Usage,
 }
 
 /// How many other runs are read to tell what a step took that the original did not execute itself.
@@ -367,6 +370,7 @@ fn cost(step: &Step) -> Option<Cost> {
     Some(Cost {
         took: step.ended_at()? - step.started_at()?,
         attempts: step.attempts.len(),
+        usage: step.usage,
     })
 }
 

@@ -69,7 +69,9 @@ impl Engine {
             namespace: start.namespace.clone(),
             run_id: parts.clock.run_id(created_at),
         };
-        let subscription = watch.then(|| self.inner.hub.subscribe(&key)).transpose()?;
+        let subscription = watch
+            .then(|| self.inner.hub.subscribe_with_drafts(&key))
+            .transpose()?;
         let newborn = Newborn {
             key: key.clone(),
             created_at,
@@ -287,7 +289,9 @@ impl Engine {
                     namespace: key.namespace,
                     run_id,
                 };
-                let subscription = watch.then(|| self.inner.hub.subscribe(&key)).transpose()?;
+                let subscription = watch
+                    .then(|| self.inner.hub.subscribe_with_drafts(&key))
+                    .transpose()?;
                 Ok(Started {
                     key,
                     started: false,

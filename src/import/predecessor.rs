@@ -14,6 +14,7 @@ mod nodes;
 mod outline;
 mod paths;
 mod policies;
+mod recollection;
 mod secrets;
 mod templates;
 pub(crate) mod tokens;
@@ -59,12 +60,13 @@ pub(super) fn read(document: &Value) -> Result<(Draft, Vec<Warning>), Vec<Violat
             .collect(),
         notes: &mut notes,
     };
-    let nodes_here: Vec<_> = envelope
+    let mut nodes_here: Vec<_> = envelope
         .nodes
         .iter()
         .map(|raw| converter.node(raw.clone(), &raw.id, None))
         .collect();
     let edges = edges::convert(&envelope, &targets, &nodes_here, &mut notes);
+    recollection::connect(&mut nodes_here, &edges, &envelope.nodes, &mut notes);
     let draft = Draft {
         id: envelope.id,
         name: envelope.name,

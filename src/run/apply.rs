@@ -155,8 +155,7 @@ impl Run {
                 let step = self.step_mut(key);
                 step.begin(event.attempt, event.started_at);
                 step.wait_for_retry(wait, at, event.error.clone());
-                step.usage.add(event.error.usage);
-                self.history.usage.add(event.error.usage);
+                self.charge(key, event.error.usage);
             }
             Event::LoopStarted(event) => {
                 let key = self.open_step(&event.path)?;

@@ -27,9 +27,8 @@ impl Run {
             port: event.port.clone(),
         });
         step.details.clone_from(&event.details);
-        step.usage.add(event.usage);
         step.reused.clone_from(&event.reused);
-        self.history.usage.add(event.usage);
+        self.charge(key, event.usage);
         self.close_loop(key);
         self.settle(key, Exit::By(&event.port));
         Ok(())
@@ -46,13 +45,12 @@ impl Run {
         step.begin(event.attempt, event.started_at);
         step.end(StepState::Failed, at, Some(event.error.clone()));
         step.handling = Some(event.handling);
-        step.usage.add(event.error.usage);
         step.output = event.output.clone().map(|info| Output {
             info,
             sequence,
             port: String::new(),
         });
-        self.history.usage.add(event.error.usage);
+        self.charge(key, event.error.usage);
         let error = RunError {
             // It is counted with its step.
             failure: Failure {
@@ -122,6 +120,19 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// Counts what an attempt has used: for its step, for the loops that it is in, and for the run.
+    pub(super) fn charge(&mut self, key: StepKey, usage: Usage) {
+        if usage.is_empty() {
+            return;
+        }
+        self.history.usage.add(usage);
+        let mut at = Some(key);
+        while let Some(key) = at {
+            self.step_mut(key).usage.add(usage);
+            at = self.scope(key.scope).place().map(|place| place.of);
+        }
     }
 
     /// Ends a step and decides its ways out by how it was left.

@@ -21,7 +21,7 @@ pub struct Step {
     pub output: Option<Output>,
     /// What happened on the way to the output.
     pub details: Map<String, Value>,
-    /// What it has used, all attempts together.
+    /// What it has used, all attempts together; of a loop, what its items have.
     pub usage: Usage,
     /// What followed from its failure, once it failed for good.
     pub handling: Option<Handling>,

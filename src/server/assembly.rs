@@ -16,6 +16,10 @@ use crate::cpu::Cpu;
 use crate::egress::Egress;
 use crate::engine::{self, Engine};
 use crate::flow::validate::Limits;
+use crate::memory::embedder::Embedder;
+use crate::memory::{self, Memory};
+use crate::provider::Providers;
+use crate::sandbox::Sandbox;
 use crate::secrets::Vault;
 use crate::store::{self, Store, migrate};
 
@@ -83,7 +87,16 @@ pub(super) async fn assemble(config: &Config, address: SocketAddr) -> Result<Par
     let checks = Cpu::start().map_err(Error::Threads)?;
     let policy = config.execution.egress_allow.clone();
     let egress = Egress::new(policy.unwrap_or_default())?;
-    let registry = Registry::standard(Services {});
+    let code = config.code.sandbox(config.limits.max_payload_bytes);
+    let sandbox = Sandbox::new(code).map_err(Error::Threads)?;
+    if config.code.code_probe {
+        sandbox.probe_in_background();
+    }
+    let registry = Registry::standard(Services {
+        memory: memory(config, store.clone()).await?,
+        providers: Providers::new(&config.providers)?,
+        sandbox,
+    });
     let settings = engine_settings(config, address);
     let engine = Engine::launch(settings, store, registry, cpu, egress, vault).await?;
     Ok(Parts {
@@ -95,6 +108,21 @@ pub(super) async fn assemble(config: &Config, address: SocketAddr) -> Result<Par
         }),
         about,
     })
+}
+
+/// What memory nodes keep, on a migrated database.
+async fn memory(config: &Config, store: Store) -> Result<Memory, Error> {
+    let limits = memory::Limits {
+        entries: config.memory.memory_max_entries,
+        size_bytes: config.memory.memory_max_bytes,
+    };
+    match config.memory.embedder(&config.providers) {
+        None => Ok(Memory::new(store, limits)),
+        Some(embedder) => {
+            let embedder = Embedder::new(embedder, Egress::trusted()?);
+            Ok(Memory::with_embedder(store, limits, embedder).await?)
+        }
+    }
 }
 
 /// The newest migration that the database has had, once all that are pending were run or refused.

@@ -1,5 +1,11 @@
 // @generated automatically by Diesel CLI.
 
+pub mod sql_types {
+    #[derive(diesel::sql_types::SqlType)]
+    #[diesel(postgres_type(name = "tsvector", schema = "pg_catalog"))]
+    pub struct Tsvector;
+}
+
 diesel::table! {
     approvals (namespace, run_id, step_path, attempt) {
         namespace -> Text,
@@ -124,6 +130,45 @@ diesel::table! {
         updated_at -> Timestamptz,
         /// Set when the flow was deleted: nobody but its runs sees it from then on.
         deleted_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::Tsvector;
+
+    /// What memory nodes keep.
+    memories (namespace, collection, key) {
+        namespace -> Text,
+        /// The namespace of the node's config: a part of the caller's namespace.
+        collection -> Text,
+        key -> Text,
+        value -> Json,
+        tags -> Array<Nullable<Text>>,
+        /// The text search configuration that made the words.
+        language -> Text,
+        /// The words of the value (weight A), of key and tags (B), and marks of the collection and of each tag in it.
+        words -> Tsvector,
+        /// Bytes of value, key and tags as compact JSON.
+        size_bytes -> Int8,
+        /// Hashes of the idempotency keys of the last writes, the newest first: a repeated write finds itself.
+        writers -> Array<Nullable<Text>>,
+        run_id -> Uuid,
+        node_id -> Text,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// How much is kept in memories, by shards whose sum counts.
+    memory_usage (namespace, collection, shard) {
+        namespace -> Text,
+        /// Empty for the whole namespace.
+        collection -> Text,
+        shard -> Int2,
+        entries -> Int8,
+        size_bytes -> Int8,
     }
 }
 
@@ -261,6 +306,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     flow_nodes,
     flow_revisions,
     flows,
+    memories,
+    memory_usage,
     payload_chunks,
     run_events,
     run_inbox,

@@ -1,5 +1,7 @@
 //! `AppletService`: the catalogue, and that its examples are what it says.
 
+mod tryout;
+
 use serde_json::json;
 use synapps::proto::{
     Applet, DescribeAppletRequest, Effect, Flow, ListAppletsRequest, Node, RunState,
@@ -13,19 +15,25 @@ use crate::support::flows::flow;
 use crate::support::server::TestServer;
 use crate::support::wire;
 
-const ALL: [&str; 12] = [
+const ALL: [&str; 18] = [
     "approval",
+    "artist",
+    "code",
     "delay",
     "end",
     "for_each",
     "http_request",
     "if_else",
+    "image",
+    "llm",
+    "memory",
     "merge",
     "start",
     "subflow",
     "switch",
     "transform",
     "wait_signal",
+    "writer",
 ];
 
 /// Applets whose examples wait for something, or need another flow.

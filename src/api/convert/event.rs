@@ -128,6 +128,7 @@ fn step_message(
                 retry_time: Some(timestamp(event.until)),
                 start_time: Some(timestamp(event.started_at)),
                 duration: Some(duration_between(event.started_at, recorded.at)),
+                usage: super::run::usage(event.error.usage),
             })
         }
         Event::StepExpired(_) => run_event::Event::StepExpired(StepExpiredEvent {}),
@@ -173,6 +174,7 @@ fn step_message(
             start_time: Some(timestamp(event.started_at)),
             duration: Some(duration_between(event.started_at, recorded.at)),
             output: event.output.as_ref().map(&payload),
+            usage: super::run::usage(event.error.usage),
         }),
         Event::StepSkipped(_) => run_event::Event::StepSkipped(StepSkippedEvent {}),
         Event::StepCancelled(event) => run_event::Event::StepCancelled(StepCancelledEvent {

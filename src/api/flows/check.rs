@@ -70,7 +70,7 @@ pub(super) async fn report(api: &Api, given: Flow) -> Result<ValidateFlowRespons
 }
 
 /// Validation takes milliseconds, and templates and patterns of the configs are compiled in it.
-pub(super) async fn on_cpu<T: Send + 'static>(
+pub(in crate::api) async fn on_cpu<T: Send + 'static>(
     api: &Api,
     work: impl FnOnce(&Limits, Applets<'_>) -> T + Send + 'static,
 ) -> Result<T> {

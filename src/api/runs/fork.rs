@@ -10,6 +10,7 @@ use super::show::Wanted as Shown;
 use crate::api::Api;
 use crate::api::checks::Checks;
 use crate::api::convert::event::number;
+use crate::api::convert::run::usage;
 use crate::api::convert::time::duration;
 use crate::api::convert::value;
 use crate::api::status::Result;
@@ -21,6 +22,7 @@ use crate::proto::{
 };
 use crate::run::reuse::{Action, Cause, Forecast};
 use crate::store::births::Request;
+use crate::usage::Usage;
 use crate::value::{canonical, normalise};
 
 /// How many nodes are named that a step depends on.
@@ -144,12 +146,15 @@ fn forecast(foreseen: &Foreseen) -> ForkForecast {
         let nothing = Cost {
             took: TimeDelta::zero(),
             attempts: 0,
+            usage: Usage::default(),
         };
         let sum = with
             .filter_map(|(_, cost)| *cost)
-            .fold(nothing, |sum, cost| Cost {
-                took: sum.took + cost.took,
-                attempts: sum.attempts + cost.attempts,
+            .fold(nothing, |mut sum, cost| {
+                sum.took += cost.took;
+                sum.attempts += cost.attempts;
+                sum.usage.add(cost.usage);
+                sum
             });
         Some(fork_cost(sum))
     };
@@ -207,6 +212,6 @@ fn fork_cost(cost: Cost) -> ForkCost {
     ForkCost {
         duration: Some(duration(cost.took.to_std().unwrap_or_default())),
         attempts: number(u32::try_from(cost.attempts).unwrap_or(u32::MAX)),
-        usage: None,
+        usage: usage(cost.usage),
     }
 }

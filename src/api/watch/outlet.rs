@@ -53,8 +53,7 @@ pub(in crate::api) enum Unsent {
 impl<M: Message> Outlet<M> {
     /// Sends a message as soon as there is room.
     pub(in crate::api) async fn send(&self, message: M) -> Result<(), Unsent> {
-        let kib = u32::try_from(message.encoded_len() / 1_024).unwrap_or(ROOM);
-        let room = Arc::clone(&self.room).acquire_many_owned(kib.clamp(1, ROOM));
+        let room = Arc::clone(&self.room).acquire_many_owned(weight(&message));
         let permit = tokio::select! {
             biased;
             () = self.sender.closed() => return Err(Unsent::Gone),
@@ -70,8 +69,13 @@ impl<M: Message> Outlet<M> {
 
     /// Sends a message if there is room for it now.
     pub(in crate::api) fn try_send(&self, message: M) -> Result<(), Unsent> {
+        if self.sender.is_closed() {
+            return Err(Unsent::Gone);
+        }
         let room = Arc::clone(&self.room);
-        let permit = room.try_acquire_owned().map_err(|_| Unsent::TooSlow)?;
+        let permit = room
+            .try_acquire_many_owned(weight(&message))
+            .map_err(|_| Unsent::TooSlow)?;
         self.sender
             .send((message, permit))
             .map_err(|_| Unsent::Gone)
@@ -87,6 +91,12 @@ impl<M: Message> Outlet<M> {
         // A client that has left misses nothing.
         self.end.send(status).ok();
     }
+}
+
+/// The KiB that a message takes; never more than there are.
+fn weight(message: &impl Message) -> u32 {
+    let kib = u32::try_from(message.encoded_len() / 1_024).unwrap_or(ROOM);
+    kib.clamp(1, ROOM)
 }
 
 /// The messages as the client reads them, and the error at their end, if there is one.

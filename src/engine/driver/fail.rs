@@ -171,7 +171,7 @@ fn chance() -> f64 {
 }
 
 /// What the history keeps of an error: bounded, and as Postgres can store it.
-pub(super) fn failure(error: applet::Error) -> Failure {
+pub(in crate::engine) fn failure(error: applet::Error) -> Failure {
     let mut details = serde_json::Value::Object(error.details);
     let kept = crate::value::settle_output(&mut details, MAX_DETAILS_BYTES).is_ok();
     let details = match details {

@@ -10,6 +10,9 @@ use super::{Author, Kind, MOST_BYTES};
 /// The most drafts of attempts that have ended which are kept for readers that have yet to show them.
 const MOST_ENDED: usize = 64;
 
+/// The most bytes of them.
+const MOST_ENDED_BYTES: usize = 4 * MOST_BYTES;
+
 /// Which text it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct DraftKey {
@@ -103,13 +106,21 @@ impl Shelf {
                 draft.ended = Some(order);
             }
         }
-        let mut ended: Vec<u64> = drafts.texts.values().filter_map(|one| one.ended).collect();
-        if ended.len() > MOST_ENDED {
-            ended.sort_unstable();
-            let oldest = ended[ended.len() - MOST_ENDED];
+        let ended = drafts
+            .texts
+            .values()
+            .filter_map(|one| Some((one.ended?, one.text.len())));
+        let mut ended: Vec<(u64, usize)> = ended.collect();
+        ended.sort_unstable_by_key(|(order, _)| std::cmp::Reverse(*order));
+        let mut bytes = 0;
+        let too_many = ended.iter().enumerate().find(|(number, (_, size))| {
+            bytes += size;
+            *number >= MOST_ENDED || bytes > MOST_ENDED_BYTES
+        });
+        if let Some((_, &(oldest, _))) = too_many {
             drafts
                 .texts
-                .retain(|_, draft| draft.ended.is_none_or(|at| at >= oldest));
+                .retain(|_, draft| draft.ended.is_none_or(|at| at > oldest));
         }
     }
 

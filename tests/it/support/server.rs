@@ -21,13 +21,16 @@ use super::database::Database;
 
 /// What a server of the tests gets on its command line unless a test says something else: few connections, a short
 /// lease, and the way free to servers of the tests.
-pub const FLAGS: [&str; 6] = [
+pub const FLAGS: [&str; 8] = [
     "--listen=127.0.0.1:0",
     "--lease=2s",
     "--pool-size=4",
     "--egress-allow=127.0.0.0/8,::1/128",
     "--drain-timeout=5s",
     "--secrets-key=c2VjcmV0cyBvZiB0aGUgdGVzdHMsIDMyIGJ5dGVzISE=",
+    "--code-probe=false",
+    // A server in the process of the tests is not the program that runs code.
+    concat!("--code-program=", env!("CARGO_BIN_EXE_synapps")),
 ];
 
 /// A server in this process.

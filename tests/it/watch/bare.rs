@@ -7,6 +7,9 @@ use synapps::applet::registry::{Registry, Services};
 use synapps::cpu::Cpu;
 use synapps::egress::{Egress, Policy};
 use synapps::engine::{self, Engine};
+use synapps::memory::{Limits, Memory};
+use synapps::provider::Providers;
+use synapps::sandbox::{self, Sandbox};
 use synapps::secrets::Vault;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -42,10 +45,22 @@ impl Bare {
         let policy = Policy {
             allow: vec!["127.0.0.0/8".parse().unwrap()],
         };
+        let store = database.store().await;
+        let code = sandbox::Settings {
+            mode: sandbox::Mode::Off,
+            python: "python3".into(),
+            program: None,
+            max_result_bytes: 1 << 20,
+        };
+        let services = Services {
+            memory: Memory::new(store.clone(), Limits::default()),
+            providers: Providers::new(&synapps::config::Providers::default()).unwrap(),
+            sandbox: Sandbox::new(code).unwrap(),
+        };
         let engine = Engine::launch(
             execution,
-            database.store().await,
-            Registry::standard(Services {}),
+            store,
+            Registry::standard(services),
             Cpu::start().unwrap(),
             Egress::new(policy).unwrap(),
             Vault::new(None),

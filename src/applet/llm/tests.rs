@@ -1,0 +1,1 @@
+//! Attempts of the applet, without a server of its own.

@@ -1,0 +1,3 @@
+// expect: CODE_FAILED
+// Reads as under Bun.
+result = Bun.file(data.file).text();

@@ -1,0 +1,3 @@
+// expect: CODE_FAILED
+// Reads as under Deno.
+result = Deno.readTextFileSync(data.file);

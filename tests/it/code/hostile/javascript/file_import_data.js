@@ -1,0 +1,3 @@
+// expect: CODE_FAILED
+// Imports a module from its address.
+result = import('data:text/javascript,export default 1');

@@ -1,0 +1,3 @@
+// expect: CODE_FAILED
+// Imports QuickJS's own module.
+result = import('std').then((std) => std.loadFile(data.file));

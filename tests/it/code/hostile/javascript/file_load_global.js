@@ -1,0 +1,3 @@
+// expect: CODE_FAILED
+// Loads with a function of shells.
+load(data.file);

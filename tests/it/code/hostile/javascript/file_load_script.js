@@ -1,0 +1,3 @@
+// expect: CODE_FAILED
+// Loads a script of the host.
+std.loadScript(data.file);

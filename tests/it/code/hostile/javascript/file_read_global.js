@@ -1,0 +1,3 @@
+// expect: CODE_FAILED
+// Reads with a function of shells.
+result = read(data.file);

@@ -1,0 +1,3 @@
+// expect: CODE_FAILED
+// Reads a file as under Node.
+result = require('fs').readFileSync(data.file, 'utf8');

@@ -1,0 +1,3 @@
+// expect: CODE_FAILED
+// Starts a worker from a file.
+new Worker(data.file);

@@ -1,0 +1,3 @@
+// expect: CODE_FAILED
+// Throws an error of the parser itself.
+throw new SyntaxError('this is valid');

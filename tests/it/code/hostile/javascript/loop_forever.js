@@ -1,0 +1,3 @@
+// expect: CODE_CPU_EXCEEDED
+// Never ends.
+for (;;);

@@ -1,0 +1,3 @@
+// expect: CODE_FAILED
+// Opens a socket as under Node.
+require('net').connect(data.port);

@@ -1,0 +1,3 @@
+// expect: CODE_FAILED
+// Fetches as browsers did.
+new XMLHttpRequest();

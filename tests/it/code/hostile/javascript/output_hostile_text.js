@@ -1,0 +1,3 @@
+// expect: CODE_FAILED
+// Prints what throws when it becomes text.
+console.log({ toJSON() { throw new Error('no'); }, toString() { throw new Error('no'); } });

@@ -1,0 +1,4 @@
+// expect: SUCCESS
+// Prints what no database keeps.
+console.log('a\0b\ud800\x1b[2J');
+result = [];

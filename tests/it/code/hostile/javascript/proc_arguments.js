@@ -1,0 +1,3 @@
+// expect: CODE_FAILED
+// Looks at its arguments.
+result = scriptArgs;

@@ -1,0 +1,3 @@
+// expect: CODE_FAILED
+// Asks for the inside of Node.
+process.binding('spawn_sync');

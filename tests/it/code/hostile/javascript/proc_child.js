@@ -1,0 +1,3 @@
+// expect: CODE_FAILED
+// Runs a command as under Node.
+require('child_process').execSync('id');

@@ -1,0 +1,3 @@
+// expect: CODE_FAILED
+// Reads the environment.
+result = process.env.DATABASE_URL;

@@ -1,0 +1,3 @@
+// expect: CODE_FAILED
+// Runs a command.
+os.exec(['/bin/sh', '-c', 'id']);

@@ -1,0 +1,3 @@
+// expect: CODE_FAILED
+// Ends the process.
+process.exit(0);

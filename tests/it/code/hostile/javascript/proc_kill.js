@@ -1,0 +1,3 @@
+// expect: CODE_FAILED
+// Kills the service.
+process.kill(data.pid, 'SIGKILL');

@@ -1,0 +1,3 @@
+// expect: CODE_FAILED
+// Takes Node's loader by the back door.
+result = process.mainModule.require('fs').readdirSync('/');

@@ -1,0 +1,3 @@
+// expect: CODE_FAILED
+// Kills the service as under QuickJS.
+os.kill(data.pid, 9);

@@ -1,0 +1,3 @@
+// expect: CODE_FAILED
+// Ends the process as in shells.
+quit();

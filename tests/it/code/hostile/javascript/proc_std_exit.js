@@ -1,0 +1,3 @@
+// expect: CODE_FAILED
+// Ends the process as under QuickJS.
+std.exit(0);

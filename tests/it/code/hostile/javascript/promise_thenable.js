@@ -1,0 +1,3 @@
+// expect: CODE_CPU_EXCEEDED
+// Leaves something that never ends being a promise.
+result = Promise.resolve({ then() { for (;;); } });

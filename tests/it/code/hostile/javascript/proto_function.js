@@ -1,0 +1,4 @@
+// expect: SUCCESS
+// Poisons calls.
+Function.prototype.call = Function.prototype.apply = () => { throw new Error('poisoned'); };
+result = [];

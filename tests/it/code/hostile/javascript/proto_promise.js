@@ -1,0 +1,4 @@
+// expect: SUCCESS
+// Poisons promises.
+Promise.prototype.then = () => { throw new Error('poisoned'); };
+result = [];

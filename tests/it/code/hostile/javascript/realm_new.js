@@ -1,0 +1,3 @@
+// expect: SUCCESS
+// Makes a world of its own.
+result = typeof ShadowRealm === 'undefined' && typeof $262 === 'undefined' ? [] : ['realm'];

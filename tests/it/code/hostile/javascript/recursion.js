@@ -1,0 +1,6 @@
+// expect: CODE_FAILED
+// Calls itself for ever.
+function f() {
+  f();
+}
+f();

@@ -1,0 +1,4 @@
+// expect: CODE_FAILED
+// Becomes text for ever.
+const odd = { toString() { return `${this}`; } };
+result = `${odd}`;

@@ -1,0 +1,3 @@
+// expect: OUTPUT_TOO_LARGE or CODE_MEMORY_EXCEEDED
+// Leaves a result larger than an output may be.
+result = new Array(34000).fill('x'.repeat(1000));

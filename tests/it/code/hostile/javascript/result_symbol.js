@@ -1,0 +1,3 @@
+// expect: CODE_RESULT_INVALID
+// Leaves a symbol.
+result = Symbol('x');

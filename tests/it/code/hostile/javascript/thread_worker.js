@@ -1,0 +1,3 @@
+// expect: CODE_FAILED
+// Starts a thread.
+new os.Worker('data:,');

@@ -1,0 +1,3 @@
+// expect: TIMEOUT
+// Waits for a day.
+setTimeout(() => { result = 1; }, 86400000);

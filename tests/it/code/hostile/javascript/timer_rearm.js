@@ -1,0 +1,4 @@
+// expect: TIMEOUT
+// Waits again and again.
+const again = () => setTimeout(again, 100);
+again();

@@ -1,0 +1,3 @@
+# expect: CODE_FAILED
+# Adds to a file of the host.
+open(data['file'], 'a').write('gone')

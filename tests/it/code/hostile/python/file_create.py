@@ -1,0 +1,3 @@
+# expect: CODE_FAILED
+# Creates a file beside another.
+open(data['directory'] + '/new', 'x')

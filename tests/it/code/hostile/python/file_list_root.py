@@ -1,0 +1,4 @@
+# expect: CODE_FAILED
+# Lists the root.
+import os
+result = os.listdir('/')

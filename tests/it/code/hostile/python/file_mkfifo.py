@@ -1,0 +1,4 @@
+# expect: CODE_FAILED
+# Makes a pipe with a name.
+import os
+os.mkfifo('/tmp/synapps-hostile-pipe')

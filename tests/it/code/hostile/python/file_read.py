@@ -1,0 +1,3 @@
+# expect: CODE_FAILED
+# Reads a file of the host.
+result = open(data['file']).read()

@@ -1,0 +1,3 @@
+# expect: CODE_FAILED
+# Reads the accounts of the host.
+result = open('/etc/passwd').read()

@@ -1,0 +1,4 @@
+# expect: CODE_FAILED
+# Removes a directory.
+import os
+os.rmdir(data['directory'])

@@ -1,0 +1,4 @@
+# expect: CODE_FAILED
+# Removes a tree.
+import shutil
+shutil.rmtree(data['directory'])

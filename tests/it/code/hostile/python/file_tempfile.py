@@ -1,0 +1,4 @@
+# expect: CODE_FAILED
+# Asks for a temporary file.
+import tempfile
+result = tempfile.mkstemp()

@@ -1,0 +1,4 @@
+# expect: CODE_FAILED
+# Empties a file.
+import os
+os.truncate(data['file'], 0)

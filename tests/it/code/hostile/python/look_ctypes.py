@@ -1,0 +1,3 @@
+# expect: CODE_FAILED
+# Imports ctypes.
+import ctypes

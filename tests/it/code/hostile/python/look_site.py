@@ -1,0 +1,3 @@
+# expect: CODE_FAILED
+# Loads what is installed for others.
+import numpy

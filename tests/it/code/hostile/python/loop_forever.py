@@ -1,0 +1,4 @@
+# expect: CODE_CPU_EXCEEDED
+# Never ends.
+while True:
+    pass

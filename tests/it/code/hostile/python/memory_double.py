@@ -1,0 +1,5 @@
+# expect: CODE_MEMORY_EXCEEDED
+# Doubles a list for ever.
+hoard = [0]
+while True:
+    hoard += hoard

@@ -1,0 +1,4 @@
+# expect: CODE_FAILED
+# Hides memory in pipes.
+import os
+os.pipe()

@@ -1,0 +1,4 @@
+# expect: CODE_FAILED
+# Forks.
+import os
+os.fork()

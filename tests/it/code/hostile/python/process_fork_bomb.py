@@ -1,0 +1,5 @@
+# expect: CODE_FAILED
+# Forks for ever.
+import os
+while True:
+    os.fork()

@@ -1,0 +1,4 @@
+# expect: CODE_FAILED
+# Forks with a terminal.
+import pty
+pty.fork()

@@ -1,0 +1,4 @@
+# expect: CODE_FAILED
+# Leaves its session.
+import os
+os.setsid()

@@ -1,0 +1,4 @@
+# expect: CODE_FAILED
+# Starts a thread.
+import threading
+threading.Thread(target=print).start()

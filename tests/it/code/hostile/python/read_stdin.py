@@ -1,0 +1,3 @@
+# expect: CODE_FAILED
+# Reads from standard input, which is empty.
+result = input()

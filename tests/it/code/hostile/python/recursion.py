@@ -1,0 +1,5 @@
+# expect: CODE_FAILED
+# Calls itself for ever.
+def f():
+    f()
+f()

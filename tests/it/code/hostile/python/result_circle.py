@@ -1,0 +1,4 @@
+# expect: CODE_RESULT_INVALID
+# Leaves a result that contains itself.
+result = []
+result.append(result)

@@ -1,0 +1,3 @@
+# expect: OUTPUT_TOO_LARGE or CODE_MEMORY_EXCEEDED
+# Leaves a result larger than an output may be.
+result = ['x' * 1000] * 34_000

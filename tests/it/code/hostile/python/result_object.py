@@ -1,0 +1,3 @@
+# expect: CODE_RESULT_INVALID
+# Leaves an object.
+result = object()

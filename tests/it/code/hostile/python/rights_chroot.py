@@ -1,0 +1,4 @@
+# expect: CODE_FAILED
+# Changes its root.
+import os
+os.chroot('/')

@@ -1,0 +1,4 @@
+# expect: CODE_FAILED
+# Renames the machine.
+import socket
+socket.sethostname('gone')

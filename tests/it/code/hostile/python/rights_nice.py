@@ -1,0 +1,4 @@
+# expect: CODE_FAILED
+# Changes its priority by nice.
+import os
+os.nice(-10)

@@ -1,0 +1,4 @@
+# expect: CODE_FAILED
+# Joins another group.
+import os
+os.setgroups([0])

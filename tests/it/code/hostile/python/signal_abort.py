@@ -1,0 +1,4 @@
+# expect: CODE_KILLED
+# Aborts.
+import os
+os.abort()

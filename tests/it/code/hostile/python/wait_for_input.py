@@ -1,0 +1,4 @@
+# expect: TIMEOUT
+# Reads from the channel, where nothing comes.
+import os
+os.read(3, 1)
