@@ -33,6 +33,7 @@ mod ownership;
 mod payloads;
 mod predecessor;
 mod runs;
+mod secrets;
 mod semantics;
 mod service;
 mod support;

@@ -8,6 +8,7 @@ use synapps::proto::{
 };
 
 use crate::control;
+use crate::secrets;
 use crate::support::http_bin::{Answer, HttpBin};
 use crate::support::server::TestServer;
 use crate::support::wire;
@@ -85,6 +86,11 @@ fn trials(shop: &HttpBin) -> Vec<(&'static str, Value, Value)> {
             json!({"customer": "Ada", "seconds": 0.1}),
         ),
         (
+            "secret-header",
+            json!({"shop": shop.url("")}),
+            json!({"known": "[redacted]"}),
+        ),
+        (
             "branch-and-merge",
             order("post"),
             json!("3 x lamp, delivered some day"),
@@ -141,11 +147,13 @@ async fn every_example_is_saved_and_runs() {
     for (path, body) in [
         ("/stock/lamp", r#"{"units": 5}"#),
         ("/price/lamp", r#"{"price": 9.5}"#),
+        ("/account", r#"{"known": "shop-token-4711"}"#),
     ] {
         let answer = Answer::status(200).header("content-type", "application/json");
         shop.answer(path, answer.body(body));
     }
     shop.answer("/stock/nothing", Answer::status(404));
+    secrets::store(&server, "shop-token", "shop-token-4711").await;
     let saved = save_all(&server).await;
     let trials = trials(&shop);
     for id in &saved {
