@@ -27,9 +27,10 @@ RUN touch build.rs src/main.rs src/lib.rs \
     && install -D --strip target/release/synapps /out/synapps
 
 FROM debian:bookworm-slim
-# The authorities that providers, HTTP steps and the database are checked against.
+# The authorities that providers, HTTP steps and the database are checked against, and the interpreter of steps in
+# Python (the minimal one lacks ctypes, with which it shuts its jail from inside).
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates \
+    && apt-get install --yes --no-install-recommends ca-certificates python3 \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /out/synapps /usr/local/bin/synapps
 
