@@ -203,7 +203,7 @@ mod tests {
     }
 
     fn refusal(arguments: &[&str]) -> String {
-        let url = ["serve", "--database-url", "postgres://u:secret@h/d"];
+        let url = ["serve", "--database-url", "postgres://u:hunter2@h/d"];
         parse(&[&url, arguments].concat()).unwrap_err().to_string()
     }
 
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_the_help() {
-        let cli = parse(&["serve", "--database-url", "postgres://u:secret@h/d"]).unwrap();
+        let cli = parse(&["serve", "--database-url", "postgres://u:hunter2@h/d"]).unwrap();
         let shown = format!("{cli:?}");
         let Command::Serve(serve) = cli.command else {
             panic!("serve was asked for");
@@ -244,7 +244,7 @@ mod tests {
         assert_eq!(config.execution.lease, Duration::from_secs(15));
         assert_eq!(config.limits.max_payload_bytes, 16 << 20);
         assert_eq!(config.database.migrate, Migrate::Auto);
-        assert!(!shown.contains("secret"), "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod exchange;
 mod failure;
 mod frames;
 pub mod json;
+mod reason;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -22,7 +23,8 @@ use crate::provider::Route;
 use crate::redact::Redactor;
 
 pub use exchange::MAX_TEXT_BYTES;
-pub use failure::{Failure, Reason};
+pub use failure::Failure;
+pub use reason::Reason;
 pub use wire::OWN_KEYS;
 
 /// What a model is asked.

@@ -6,7 +6,7 @@
 //! - as it stands, without the white space around it,
 //! - as it stands in JSON, in a URL's path or query, in a form and in HTML, also written so twice over,
 //! - in base64, standard and URL-safe, alone or as a part of more (`user:password`),
-//! - as a number whose text it is.
+//! - as the number, list or object whose JSON it is.
 //!
 //! It is no defence against somebody who computes with a value on purpose (splits it, reverses it, hashes it): whoever
 //! may write flows with a secret in them may use it.
@@ -141,23 +141,27 @@ impl Redactor {
 fn is_in(matcher: &Matcher, value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(_) => false,
-        Value::Number(number) => matcher.is_number(number),
+        Value::Number(_) => matcher.is_json_of_one(value),
         Value::String(text) => matcher.is_in(text),
-        Value::Array(items) => items.iter().any(|item| is_in(matcher, item)),
-        Value::Object(entries) => entries
-            .iter()
-            .any(|(key, item)| matcher.is_in(key) || is_in(matcher, item)),
+        Value::Array(items) => {
+            matcher.is_json_of_one(value) || items.iter().any(|item| is_in(matcher, item))
+        }
+        Value::Object(entries) => {
+            matcher.is_json_of_one(value)
+                || entries
+                    .iter()
+                    .any(|(key, item)| matcher.is_in(key) || is_in(matcher, item))
+        }
     }
 }
 
 fn redact(matcher: &Matcher, value: &mut Value) {
+    if matcher.is_json_of_one(value) {
+        *value = MARKER.into();
+        return;
+    }
     match value {
-        Value::Null | Value::Bool(_) => {}
-        Value::Number(number) => {
-            if matcher.is_number(number) {
-                *value = MARKER.into();
-            }
-        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
         Value::String(text) => {
             if let Cow::Owned(redacted) = matcher.redact(text) {
                 *text = redacted;

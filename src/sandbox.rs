@@ -38,7 +38,7 @@ pub enum Language {
     /// The system's Python 3.
     #[default]
     Python,
-    /// QuickJS, which is part of the service.
+    /// `QuickJS`, which is part of the service.
     Javascript,
 }
 
@@ -83,6 +83,10 @@ pub struct Settings {
 
 /// The layers of a jail that are there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each of these layers is there or is not"
+)]
 pub struct Layers {
     /// It cannot gain rights by starting a program.
     pub no_new_privs: bool,

@@ -26,7 +26,7 @@ const MAX_CODE_CHARS: usize = 200_000;
 const INLINE_BYTES: usize = 64 * 1024;
 
 /// How much earlier than the attempt its program is ended, so that what it has printed can still be told.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// Runs programs.
 #[derive(Clone, Debug)]

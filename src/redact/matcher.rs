@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use aho_corasick::automaton::{Automaton, StateID};
 use aho_corasick::nfa::contiguous::NFA;
 use aho_corasick::{Anchored, Input, MatchKind};
-use serde_json::Number;
+use serde_json::Value;
 
 use super::views::{Ending, Escaping, View};
 use super::{MARKER, MIN_BYTES, forms};
@@ -25,7 +25,8 @@ pub struct Matcher {
     patterns: Vec<Vec<u8>>,
     automaton: NFA,
     may_be_escaped: bool,
-    numbers: Vec<Number>,
+    /// Numbers, lists and objects whose JSON is a value.
+    parsed: Vec<Value>,
     /// How much of a pattern has been seen in each state; only texts that come in pieces need it.
     depths: OnceLock<HashMap<StateID, usize>>,
 }
@@ -56,16 +57,17 @@ impl Matcher {
             .match_kind(MatchKind::Standard)
             .build(&patterns)
             .expect("a few secrets have fewer bytes than an automaton may have states");
-        let numbers = values
+        let parsed = values
             .iter()
             .filter_map(|value| serde_json::from_str(value.trim()).ok())
+            .filter(|value: &Value| value.is_number() || value.is_array() || value.is_object())
             .collect();
         Some(Self {
             may_be_escaped: patterns.iter().any(|form| forms::may_be_escaped(form)),
             values,
             patterns,
             automaton,
-            numbers,
+            parsed,
             depths: OnceLock::new(),
         })
     }
@@ -75,13 +77,14 @@ impl Matcher {
         &self.values
     }
 
-    /// Whether a number's text is a value.
-    pub fn is_number(&self, number: &Number) -> bool {
-        self.numbers.iter().any(|known| {
-            known == number
+    /// Whether a number, list or object is what a value is the JSON of.
+    pub fn is_json_of_one(&self, value: &Value) -> bool {
+        let number = value.as_f64();
+        self.parsed.iter().any(|known| {
+            known == value
                 || known
                     .as_f64()
-                    .zip(number.as_f64())
+                    .zip(number)
                     .is_some_and(|(known, number)| known.total_cmp(&number).is_eq())
         })
     }

@@ -151,12 +151,12 @@ fn white_space_around_a_value_is_no_part_of_it() {
 
 #[test]
 fn strings_keys_and_numbers_are_redacted() {
-    let redactor = Redactor::of(["12345678", "-0.5e3", "pass"]);
+    let redactor = Redactor::of(["12345678", "-0.5e3", "pass", r#"{"a": [1, "b"]}"#]);
     let mut value = json!({
         "list": ["pass", 12_345_678, 12_345_678.0, -500, 123_456_789, true, null],
-        "pass": 1, "passpass": {"bypass": 2}, "a pass": 3,
+        "pass": 1, "passpass": {"bypass": 2}, "a pass": 3, "whole": {"a": [1.0, "b"]},
     });
-    let untouched = Arc::new(json!({"a": [1, "b"]}));
+    let untouched = Arc::new(json!({"a": [1, "c"]}));
 
     redactor.value(&mut value);
 
@@ -164,7 +164,7 @@ fn strings_keys_and_numbers_are_redacted() {
         value,
         json!({
             "list": [MARKER, MARKER, MARKER, MARKER, 123_456_789, true, null],
-            "[redacted]": 1, "[redacted][redacted]": {"by[redacted]": 2}, "a [redacted]": 3,
+            "[redacted]": 1, "[redacted][redacted]": {"by[redacted]": 2}, "a [redacted]": 3, "whole": MARKER,
         })
     );
     assert!(Arc::ptr_eq(

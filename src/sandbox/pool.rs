@@ -11,7 +11,7 @@ use super::jailed::Jailed;
 use super::{Error, Language, Mode, Shared};
 
 /// How long a language may go unused before nobody waits for its programs any more.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 /// Children of one language.
 #[derive(Debug)]

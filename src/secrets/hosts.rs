@@ -71,6 +71,9 @@ impl FromStr for Rule {
             Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
             _ => (rest, None),
         };
+        if host.contains('*') {
+            return Err(Malformed);
+        }
         let host = Host::parse(host.trim_end_matches('.')).map_err(|_| Malformed)?;
         if below && !matches!(host, Host::Domain(_)) {
             return Err(Malformed);

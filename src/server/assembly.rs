@@ -75,6 +75,8 @@ impl fmt::Debug for Drain {
 ///
 /// `address` is where the server listens: what other replicas are told unless the configuration knows better.
 pub(super) async fn assemble(config: &Config, address: SocketAddr) -> Result<Parts, Error> {
+    // Before the database, which takes longer, and for nothing if this fails.
+    let vault = Vault::new(config.secrets.find_keys()?);
     let store =
         Store::connect(&store_settings(&config.database.url, &config.database.pool)).await?;
     let about = About {
@@ -96,7 +98,6 @@ pub(super) async fn assemble(config: &Config, address: SocketAddr) -> Result<Par
         sandbox,
     });
     let settings = engine_settings(config, address);
-    let vault = Vault::new(config.secrets.find_keys()?);
     let engine = Engine::launch(settings, store, registry, cpu, egress, vault).await?;
     Ok(Parts {
         routes: api::routes(engine.clone(), checks, api_settings(config)),

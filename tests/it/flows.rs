@@ -4,7 +4,7 @@ mod bodies;
 mod create;
 mod delete;
 mod diff;
-mod examples;
+pub mod examples;
 mod export;
 mod failures;
 mod import;

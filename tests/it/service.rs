@@ -17,10 +17,11 @@ use crate::support::proxy::Proxy;
 use crate::support::server::TestServer;
 use crate::support::within;
 
-const SERVICES: [&str; 3] = [
+const SERVICES: [&str; 4] = [
     "synapps.v1.AppletService",
     "synapps.v1.FlowService",
     "synapps.v1.RunService",
+    "synapps.v1.SecretService",
 ];
 
 /// What a client wants described that uses any of it.

@@ -9,7 +9,9 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderVal
 use serde_json::Value;
 use url::{Url, form_urlencoded};
 
-use super::config::{AuthType, BodyType, Config, MAX_URL_CHARS, Method, check_header, parse_url};
+use super::config::{
+    AuthType, BodyType, Config, MAX_URL_CHARS, Method, Secret, check_header, parse_url,
+};
 use crate::applet::{Context, Effect, Error};
 use crate::egress::{Delivery, Egress, MAX_HEADER_BYTES, Redirects, Request, Verification};
 use crate::redact::Redactor;
@@ -127,15 +129,21 @@ fn way_out(context: &Context, url: &Url, body: Option<&Bytes>) -> Egress {
 
 /// Knows secrets, and for errors also credentials that stand in the flow itself.
 fn redactor(context: &Context, headers: &HeaderMap, config: &Config) -> Redactor {
-    let (of_secrets, literal): (Vec<_>, Vec<_>) = credentials(headers, config)
-        .into_iter()
-        .partition(|text| !context.secrets.found_in(&[text]).is_empty());
-    for text in of_secrets {
-        context.redactor.add(&text);
+    let auth_value = config.auth_value.as_ref().map(Secret::reveal);
+    if let Some(text) = auth_value
+        && config.auth_type == AuthType::Basic
+        && !context.secrets.found_in(&[text]).is_empty()
+    {
+        context.redactor.add(&STANDARD.encode(text.trim()));
+        if let Some((_, password)) = text.split_once(':') {
+            context.redactor.add(password);
+        }
     }
     let redactor = context.redactor.detached();
-    for text in literal {
-        redactor.add(&text);
+    for text in credentials(headers, config) {
+        if context.secrets.found_in(&[&text]).is_empty() {
+            redactor.add(&text);
+        }
     }
     redactor
 }

@@ -195,9 +195,9 @@ fn history(context: &Context, messages: &Value) -> Result<Vec<Message>, Error> {
             }
         };
         match item["content"].as_str() {
-            Some(content) => Ok(Message {
+            Some(text) => Ok(Message {
                 role,
-                content: content.to_owned(),
+                content: text.to_owned(),
             }),
             None => Err(wrong(format!("[{index}] has no content that is a text"))),
         }

@@ -105,7 +105,9 @@ fn secrets_are_named_and_refused() {
         let inspection = trial::inspect("transform", data);
 
         assert_eq!(inspection.secrets, ["key"]);
-        assert_eq!(inspection.violations[0].reason, "NOT_YET_SUPPORTED");
+        let violation = &inspection.violations[0];
+        assert_eq!(violation.reason, "SECRET_NOT_ALLOWED_HERE");
+        assert!(!violation.field.is_empty());
     }
 }
 
@@ -197,4 +199,34 @@ async fn a_config_that_another_binary_saved_fails_by_name() {
     let refused = Registry::standard(trial::services()).prepare(&node).err();
 
     assert_eq!(refused.map(|error| error.reason), Some("INVALID_CONFIG"));
+}
+
+#[test]
+fn secrets_stand_alone_in_fields_that_are_sent() {
+    let data = json!({
+        "url": "https://a.example/{{ secrets.a }}?x={{ secrets.b-1 }}",
+        "headers": {"Authorization": "Bearer {{ secrets.a }}"},
+        "query_params": {"k": ["{{secrets.c}}"]},
+        "body_template": {"deep": {"er": "{{ secrets.d }}"}},
+        "auth_value": "{{ secrets.e }}",
+    });
+    let inspection = trial::inspect("http_request", data);
+
+    assert_eq!(inspection.violations, []);
+    assert_eq!(inspection.secrets, ["a", "b-1", "c", "d", "e"]);
+    for data in [
+        json!({"url": "https://a.example/{{ secrets.a ~ 'x' }}"}),
+        json!({"url": "u", "auth_value": "{{ secrets.a | upper }}"}),
+        json!({"url": "u", "headers": {"X": "{{ secrets }}"}}),
+        json!({"url": "u", "headers": {"X": "{{ secrets.a.b }}"}}),
+        json!({"url": "u", "auth_header_name": "{{ secrets.a }}"}),
+        json!({"url": "u", "body_template": "{{ input.x | default(secrets.a) }}"}),
+    ] {
+        let found = trial::inspect("http_request", data.clone()).violations;
+        let refused = found
+            .iter()
+            .find(|one| one.reason == "SECRET_NOT_ALLOWED_HERE");
+        let refused = refused.unwrap_or_else(|| panic!("{data}: {found:?}"));
+        assert!(refused.description.contains("auth_value"), "{refused:?}");
+    }
 }

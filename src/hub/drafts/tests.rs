@@ -115,3 +115,36 @@ fn nothing_is_kept_of_a_run_whose_attempts_and_readers_are_gone() {
 
     assert_eq!(hub.shelves(), 0);
 }
+
+#[test]
+fn values_of_secrets_are_not_shown_however_they_come() {
+    let (hub, run) = (Hub::new(10), run());
+    let author = Author {
+        node_id: NodeId::from("a"),
+        path: StepPath::from(&NodeId::from("a")),
+        attempt: 1,
+        epoch: 1,
+    };
+    let redactor = crate::redact::Redactor::of(["hunter22"]);
+    let mut reader = hub.read_drafts(&run);
+    let pen = Pen::redacting(hub.clone(), run.clone(), author, redactor.clone());
+
+    for char in "my hunter22 and hun".chars() {
+        pen.output(char.encode_utf8(&mut [0; 4]));
+    }
+    pen.log("hunter22, ");
+    redactor.add("composed");
+    pen.log("composed.");
+    let shown = rest(&mut reader);
+    drop(pen);
+    let last = rest(&mut reader);
+
+    let texts = |pieces: &[(u32, u64, String)]| -> Vec<String> {
+        pieces.iter().map(|piece| piece.2.clone()).collect()
+    };
+    assert_eq!(
+        texts(&shown),
+        ["my [redacted] and ", "[redacted], [redacted]."]
+    );
+    assert_eq!(texts(&last), ["hun"]);
+}

@@ -38,7 +38,7 @@ impl Converter<'_> {
         let display_name = self.label(&mut data, &at);
         let is_node = |id: &str| chain.is_none() && self.outline.find(id).is_some();
         let policies = policies::take(kind, &mut data, &is_node, &at, self.notes);
-        secrets::take_out(kind, &mut data, &at, self.notes);
+        secrets::take_out(kind, &id, &mut data, &at, self.notes);
         let kind = kind.map(|kind| legacy::settle(kind, &mut data, &at, self.notes));
         self.note_kind(&given, kind, &place);
         let scope = Scope {

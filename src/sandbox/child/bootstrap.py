@@ -102,9 +102,14 @@ def stack_of(error):
     return "".join(lines)[-16384:]
 
 
+def storable(text):
+    """The text without halves of characters, which UTF-8 cannot carry."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def described(error):
     try:
-        message = str(error)[:4096]
+        message = storable(str(error)[:4096])
     except BaseException:
         message = "the exception cannot be printed"
     return message
@@ -112,12 +117,12 @@ def described(error):
 
 def report(kind, error, exit_code=0):
     try:
-        stack = stack_of(error)
+        stack = storable(stack_of(error))
     except BaseException:
         stack = ""
     body = {
         "kind": kind,
-        "type": type(error).__name__[:256],
+        "type": storable(type(error).__name__[:256]),
         "message": described(error),
         "stack": stack,
         "line": line_of(error),

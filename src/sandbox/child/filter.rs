@@ -1,8 +1,8 @@
 //! Which calls to the kernel a program may make: what is not named here fails with EPERM.
 //!
 //! There is no call here that opens a way to another process, to the network or to a file that is to be written, none
-//! that starts a process or a thread, and none of those in which kernels have their holes (bpf, io_uring, keyctl, perf,
-//! userfaultfd).
+//! that starts a process or a thread, and none of those in which kernels have their holes (bpf, `io_uring`, keyctl,
+//! perf, userfaultfd).
 
 use std::collections::BTreeMap;
 
@@ -116,7 +116,7 @@ const FCNTLS: [i32; 5] = [
     libc::F_DUPFD_CLOEXEC,
 ];
 
-/// For QuickJS, which needs no file and no memory that can be executed.
+/// For `QuickJS`, which needs no file and no memory that can be executed.
 pub fn of_quickjs() -> Program {
     let mut rules = Rules::plain()?;
     let executable = libc::PROT_EXEC.unsigned_abs().into();

@@ -1,4 +1,4 @@
-//! JavaScript: a QuickJS runtime inside the child, with no module and nothing of the host but a console and timers.
+//! JavaScript: a `QuickJS` runtime inside the child, with no module and nothing of the host but a console and timers.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
@@ -117,7 +117,10 @@ impl Machine {
             // For what is said from here on.
             let memory = memory.saturating_add(RESERVE_BYTES);
             self.runtime.set_memory_limit(memory);
-            let mut raised = self.context.with(|ctx| describe(&ctx, thrown));
+            // A program may throw null itself, which is also what is thrown when there is no memory for an error.
+            let is_full = self.runtime.memory_usage().malloc_size
+                >= i64::try_from(memory / 2).unwrap_or(i64::MAX);
+            let mut raised = self.context.with(|ctx| describe(&ctx, thrown, is_full));
             let is_syntax = raised.name == "SyntaxError" && stage == Stage::Running;
             raised.kind = match raised.kind {
                 _ if self.interrupted.get() => Kind::Cpu,
@@ -292,12 +295,13 @@ fn write_out(text: &[u8]) -> io::Result<()> {
 }
 
 /// What was thrown, in words.
-fn describe(ctx: &Ctx<'_>, thrown: Thrown) -> Raised {
+fn describe(ctx: &Ctx<'_>, thrown: Thrown, is_full: bool) -> Raised {
     let value = match thrown {
         Thrown::Value(value) => value.restore(ctx).map_err(Thrown::Machine),
         machine @ Thrown::Machine(_) => Err(machine),
     };
     let mut raised = match value {
+        Ok(value) if value.is_null() && is_full => out_of_memory("out of memory"),
         Ok(value) => of_value(ctx, &value),
         Err(Thrown::Machine(rquickjs::Error::Allocation)) => out_of_memory("out of memory"),
         Err(Thrown::Machine(error)) => Raised {
@@ -314,10 +318,6 @@ fn describe(ctx: &Ctx<'_>, thrown: Thrown) -> Raised {
 }
 
 fn of_value<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Raised {
-    // What QuickJS throws when there is not even memory for an error.
-    if value.is_null() {
-        return out_of_memory("null was thrown, as when there is no memory left");
-    }
     let exception = value.clone().into_object().and_then(Exception::from_object);
     let Some(exception) = exception else {
         return Raised {
@@ -432,6 +432,7 @@ mod tests {
         assert_eq!(kind("const a = 1; let a = 2"), Kind::Syntax);
         assert_eq!(kind("null.x"), Kind::Raised);
         assert_eq!(kind("throw 5"), Kind::Raised);
+        assert_eq!(kind("throw null"), Kind::Raised);
         assert_eq!(kind("(async () => { null.x })()"), Kind::Raised);
         assert_eq!(
             kind("result = Promise.reject(new Error('no'))"),

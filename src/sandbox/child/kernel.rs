@@ -32,5 +32,6 @@ pub fn close_inherited() -> io::Result<()> {
 pub fn unshare(flags: UnshareFlags) -> io::Result<()> {
     debug_assert!(!flags.contains(UnshareFlags::FILES));
     // SAFETY: there is one thread, and the table of descriptors stays what it is.
-    Ok(unsafe { unshare_unsafe(flags)? })
+    let left = unsafe { unshare_unsafe(flags) };
+    Ok(left?)
 }

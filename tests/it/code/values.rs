@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use synapps::proto::RunState;
 
-use super::{run, run_with};
+use super::{run, run_with, set_timeout};
 use crate::support::flows::flow_with_ends;
 use crate::support::server::TestServer;
 use crate::support::wire;
@@ -198,7 +198,9 @@ async fn large_values_go_in_and_out() {
         let node = |code: &str| json!({"language": language, "code": code, "cpu_time_seconds": 20});
         flow_with_ends(&format!("large-{language}"))
             .node("make", "code", node(make))
+            .with(|node| set_timeout(node, 110, 0))
             .node("code", "code", node(measure))
+            .with(|node| set_timeout(node, 110, 0))
             .edge("start", "make")
             .edge("make", "code")
             .edge("code", "end")

@@ -8,6 +8,7 @@ use synapps::proto::{
 };
 
 use crate::control;
+use crate::secrets;
 use crate::support::http_bin::{Answer, HttpBin};
 use crate::support::server::TestServer;
 use crate::support::wire;
@@ -22,6 +23,12 @@ fn read(text: &str) -> Flow {
     Flow::decode(&*message.encode_to_vec()).unwrap()
 }
 
+/// The flow of an example, by the name of its file.
+pub fn read_file(name: &str) -> Flow {
+    let path = format!("{}/examples/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    read(&std::fs::read_to_string(path).unwrap())
+}
+
 /// What each example is tried with, and what comes out.
 fn trials(shop: &HttpBin) -> Vec<(&'static str, Value, Value)> {
     let order = |delivery: &str| json!({"delivery": delivery, "shop": shop.url(""), "item": "lamp", "quantity": 3});
@@ -29,6 +36,16 @@ fn trials(shop: &HttpBin) -> Vec<(&'static str, Value, Value)> {
     vec![
         ("hello", json!({"name": "Ada"}), json!("Hello, Ada!")),
         ("delay", json!({"x": 1}), json!({"x": 1})),
+        (
+            "code-javascript",
+            priced_order(),
+            json!({"lines": [{"item": "lamp", "kind": "lights", "price": 10, "quantity": 2, "total": 24}], "total": 24}),
+        ),
+        (
+            "code-python",
+            json!({"values": [1, "2.5", 4]}),
+            json!({"count": 3, "mean": 2.5, "median": 2.5, "largest": 4}),
+        ),
         ("parallel", json!(7), json!([7, 7, 7])),
         ("branch-and-merge", order("express"), offer),
         ("for-each", order_lines(), json!(12)),
@@ -69,11 +86,23 @@ fn trials(shop: &HttpBin) -> Vec<(&'static str, Value, Value)> {
             json!({"customer": "Ada", "seconds": 0.1}),
         ),
         (
+            "secret-header",
+            json!({"shop": shop.url("")}),
+            json!({"known": "[redacted]"}),
+        ),
+        (
             "branch-and-merge",
             order("post"),
             json!("3 x lamp, delivered some day"),
         ),
     ]
+}
+
+fn priced_order() -> Value {
+    json!({
+        "rates": {"lights": 0.2},
+        "lines": [{"item": "lamp", "kind": "lights", "price": 10, "quantity": 2}],
+    })
 }
 
 fn order_lines() -> Value {
@@ -87,6 +116,9 @@ fn order_lines() -> Value {
 
 /// Examples that wait for somebody, and are tried with what is said to them.
 const ANSWERED: [&str; 2] = ["approval", "signal"];
+
+/// Examples that ask models, which have tests beside the applet's.
+const ASKING: [&str; 5] = ["chat", "llm", "llm-fallback", "llm-json", "writer"];
 
 /// Saves all examples, each under the name of its file, and gives their ids.
 async fn save_all(server: &TestServer) -> Vec<String> {
@@ -115,17 +147,19 @@ async fn every_example_is_saved_and_runs() {
     for (path, body) in [
         ("/stock/lamp", r#"{"units": 5}"#),
         ("/price/lamp", r#"{"price": 9.5}"#),
+        ("/account", r#"{"known": "shop-token-4711"}"#),
     ] {
         let answer = Answer::status(200).header("content-type", "application/json");
         shop.answer(path, answer.body(body));
     }
     shop.answer("/stock/nothing", Answer::status(404));
+    secrets::store(&server, "shop-token", "shop-token-4711").await;
     let saved = save_all(&server).await;
     let trials = trials(&shop);
     for id in &saved {
         let tried = trials.iter().any(|trial| trial.0 == id);
         assert!(
-            tried || ANSWERED.contains(&id.as_str()),
+            tried || ANSWERED.contains(&id.as_str()) || ASKING.contains(&id.as_str()),
             "{id} is not tried"
         );
     }

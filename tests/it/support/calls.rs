@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use synapps::proto::applet_service_client::AppletServiceClient;
 use synapps::proto::flow_service_client::FlowServiceClient;
 use synapps::proto::run_service_client::RunServiceClient;
+use synapps::proto::secret_service_client::SecretServiceClient;
 use synapps::proto::{
     CancelRunRequest, CreateFlowRequest, Flow, GetRunRequest, ListRunEventsRequest,
     ListStepsRequest, Run, RunEvent, RunState, RunView, StartRunRequest, Step, WatchRunRequest,
@@ -53,6 +54,11 @@ impl Calls {
     /// A client of the applet service.
     pub fn applets(&self) -> AppletServiceClient<Channel> {
         AppletServiceClient::new(self.channel())
+    }
+
+    /// A client of the secret service.
+    pub fn secrets(&self) -> SecretServiceClient<Channel> {
+        SecretServiceClient::new(self.channel())
     }
 
     /// A client of the health service.

@@ -21,12 +21,13 @@ use super::database::Database;
 
 /// What a server of the tests gets on its command line unless a test says something else: few connections, a short
 /// lease, and the way free to servers of the tests.
-pub const FLAGS: [&str; 7] = [
+pub const FLAGS: [&str; 8] = [
     "--listen=127.0.0.1:0",
     "--lease=2s",
     "--pool-size=4",
     "--egress-allow=127.0.0.0/8,::1/128",
     "--drain-timeout=5s",
+    "--secrets-key=c2VjcmV0cyBvZiB0aGUgdGVzdHMsIDMyIGJ5dGVzISE=",
     "--code-probe=false",
     // A server in the process of the tests is not the program that runs code.
     concat!("--code-program=", env!("CARGO_BIN_EXE_synapps")),
@@ -44,6 +45,7 @@ pub struct TestServer {
 #[derive(Debug, Default)]
 pub struct Builder {
     flags: Vec<String>,
+    left_out: Vec<&'static str>,
     database: Option<Database>,
     url: Option<String>,
 }
@@ -101,6 +103,12 @@ impl Builder {
         self
     }
 
+    /// Leaves out a flag of [`FLAGS`], as `--flag`.
+    pub fn without(mut self, flag: &'static str) -> Self {
+        self.left_out.push(flag);
+        self
+    }
+
     /// Uses this database, which other servers may use too.
     pub fn database(mut self, database: &Database) -> Self {
         self.database = Some(database.clone());
@@ -125,7 +133,7 @@ impl Builder {
             None => Database::migrated().await,
         };
         let url = self.url.unwrap_or_else(|| database.url());
-        let server = Server::start(&config(&url, &self.flags)).await?;
+        let server = Server::start(&config(&url, &self.flags, &self.left_out)).await?;
         Ok(TestServer {
             calls: Calls::to(server.address()),
             server,
@@ -135,9 +143,15 @@ impl Builder {
 }
 
 /// The configuration by the command line.
-pub fn config(url: &str, flags: &[String]) -> Config {
+pub fn config(url: &str, flags: &[String], left_out: &[&str]) -> Config {
     let fixed = ["synapps", "serve", "--database-url", url].map(str::to_owned);
-    let cli = Cli::parse_from(fixed.into_iter().chain(with_defaults(flags)));
+    let named = |flag: &String| {
+        left_out
+            .iter()
+            .any(|out| flag.starts_with(&format!("{out}=")))
+    };
+    let flags = with_defaults(flags).into_iter().filter(|flag| !named(flag));
+    let cli = Cli::parse_from(fixed.into_iter().chain(flags));
     let Command::Serve(serve) = cli.command else {
         panic!("serve was asked for");
     };

@@ -71,7 +71,7 @@ fn the_rest_of_a_url_stays() {
 
     assert_eq!(
         done.data("n")["url"],
-        "https://a.example/x?a=1&b={{ input.b }}#f"
+        "https://a.example/x?a=1&token={{ secrets.n_token }}&b={{ input.b }}#f"
     );
 }
 
@@ -94,4 +94,40 @@ fn what_a_template_yields_stays() {
             .iter()
             .all(|one| one.reason != "SECRET_REMOVED")
     );
+}
+
+#[test]
+fn where_the_applet_takes_secrets_one_is_named_in_place_of_the_key() {
+    let done = alone(
+        "http",
+        json!({
+            "url": "https://a.example/x", "auth_type": "bearer", "auth_value": "short",
+            "headers": {"Authorization": "Bearer short", "X-Api-Key": 12345},
+            "params": {"access_token": "short"}, "body": {"keys": [KEY]},
+        }),
+    );
+
+    let data = done.data("n");
+    assert_eq!(data["auth_value"], "{{ secrets.n_auth_value }}");
+    assert_eq!(
+        data["headers"],
+        json!({
+            "Authorization": "Bearer {{ secrets.n_Authorization }}",
+            "X-Api-Key": "{{ secrets.n_X-Api-Key }}",
+        })
+    );
+    assert_eq!(
+        data["query_params"],
+        json!({"access_token": "{{ secrets.n_access_token }}"})
+    );
+    assert_eq!(
+        data["body_template"],
+        json!({"keys": ["{{ secrets.n_keys_0 }}"]})
+    );
+    let named = done
+        .warnings
+        .iter()
+        .find(|one| one.field.ends_with("auth_value"))
+        .unwrap();
+    assert!(named.description.contains("n_auth_value"), "{named:?}");
 }

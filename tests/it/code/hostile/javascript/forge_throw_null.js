@@ -1,3 +1,3 @@
-// expect: CODE_FAILED or CODE_MEMORY_EXCEEDED
+// expect: CODE_FAILED
 // Throws nothing.
 throw null;

@@ -1,4 +1,4 @@
-# expect: CODE_MEMORY_EXCEEDED
+# expect: CODE_MEMORY_EXCEEDED or CODE_CPU_EXCEEDED
 # Doubles a list for ever.
 hoard = [0]
 while True:

@@ -1,4 +1,4 @@
-# expect: CODE_MEMORY_EXCEEDED
+# expect: CODE_MEMORY_EXCEEDED or CODE_CPU_EXCEEDED
 # Fills memory with a list.
 hoard = []
 while True:
