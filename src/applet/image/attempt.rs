@@ -20,6 +20,8 @@ use crate::usage::Usage;
 const LAST_WORDS: Duration = Duration::from_millis(200);
 /// How long to wait before a provider is asked again for what it has not drawn yet.
 const POLL: Duration = Duration::from_millis(500);
+/// What is looked at of an answer that is no JSON, in bytes; less is shown.
+const MAX_EXCERPT_BYTES: usize = 64 * 1024;
 
 /// What an order has come to.
 #[derive(Debug)]
@@ -74,6 +76,11 @@ async fn fill(
     let route = providers
         .route(order.provider, order.chosen())
         .map_err(|refusal| of_refusal(&refusal))?;
+    // Key and headers are all that it may name, and all of them go along.
+    context
+        .secrets
+        .check_hosts(&route.base_url)
+        .map_err(|refused| Failure::new(Reason::SecretNotForHost, refused.to_string()))?;
     if let Some(key) = &route.key {
         // Servers repeat what they do not like.
         context.redactor.add(key.expose());
@@ -196,7 +203,9 @@ impl Filling<'_> {
                 wire::malformed("says that there is no image yet, and not where it will be")
             })?;
             tokio::time::sleep(POLL).await;
-            let headers = if flux::may_have_key(&self.route.base_url, &url) {
+            let may_have_key = flux::may_have_key(&self.route.base_url, &url)
+                && self.context.secrets.check_hosts(&url).is_ok();
+            let headers = if may_have_key {
                 credentials.clone()
             } else {
                 HeaderMap::new()
@@ -224,7 +233,7 @@ impl Filling<'_> {
         let provider = self.order.provider;
         let read = move || {
             let body: Value = serde_json::from_slice(&answer).map_err(|_| {
-                let text = String::from_utf8_lossy(&answer[..answer.len().min(4096)]);
+                let text = String::from_utf8_lossy(&answer[..answer.len().min(MAX_EXCERPT_BYTES)]);
                 wire::malformed("is not JSON").with_answer(wire::before_content(&text))
             })?;
             wire::read(provider, &body)
