@@ -74,6 +74,10 @@ async fn fill(
     let route = providers
         .route(order.provider, order.chosen())
         .map_err(|refusal| of_refusal(&refusal))?;
+    context
+        .secrets
+        .check_hosts(&route.base_url)
+        .map_err(|refused| Failure::new(Reason::SecretNotForHost, refused.to_string()))?;
     if let Some(key) = &route.key {
         // Servers repeat what they do not like.
         context.redactor.add(key.expose());

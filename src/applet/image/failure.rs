@@ -66,6 +66,10 @@ pub(in crate::applet) const REASONS: &[(&str, &str)] = &[
         "the node has a base_url of its own and no api_key made for it: the server's key does not go there",
     ),
     (
+        "SECRET_NOT_FOR_HOST",
+        "a secret in api_key or headers may not be sent to the provider's host",
+    ),
+    (
         "EGRESS_BLOCKED",
         "base_url, or where an image is, is not on the public internet, and the operator has not allowed it",
     ),
