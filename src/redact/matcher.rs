@@ -79,14 +79,7 @@ impl Matcher {
 
     /// Whether a number, list or object is what a value is the JSON of.
     pub fn is_json_of_one(&self, value: &Value) -> bool {
-        let number = value.as_f64();
-        self.parsed.iter().any(|known| {
-            known == value
-                || known
-                    .as_f64()
-                    .zip(number)
-                    .is_some_and(|(known, number)| known.total_cmp(&number).is_eq())
-        })
+        self.parsed.iter().any(|known| is_same(known, value))
     }
 
     /// Whether a value stands in a text.
@@ -219,6 +212,33 @@ impl Matcher {
             depths
         });
         depths.get(&state).copied().unwrap_or_default()
+    }
+}
+
+/// Whether two values are the same JSON: 1 is 1.0.
+fn is_same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => {
+            one == other
+                || one
+                    .as_f64()
+                    .zip(other.as_f64())
+                    .is_some_and(|(one, other)| one.total_cmp(&other).is_eq())
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len()
+                && one
+                    .iter()
+                    .zip(other)
+                    .all(|(one, other)| is_same(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            one.len() == other.len()
+                && one
+                    .iter()
+                    .all(|(key, item)| other.get(key).is_some_and(|other| is_same(item, other)))
+        }
+        (one, other) => one == other,
     }
 }
 

@@ -6,17 +6,20 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
-use crate::proto::{applet_service_server, flow_service_server, run_service_server};
+use crate::proto::{
+    applet_service_server, flow_service_server, run_service_server, secret_service_server,
+};
 
 /// The name that stands for the process alone: it says nothing of the database, whose outage no restart mends.
 pub(super) const LIVENESS: &str = "liveness";
 
 /// The names that say whether calls are served. The empty one stands for the whole server.
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
     "",
     flow_service_server::SERVICE_NAME,
     run_service_server::SERVICE_NAME,
     applet_service_server::SERVICE_NAME,
+    secret_service_server::SERVICE_NAME,
 ];
 
 /// What is told about the health of this process.

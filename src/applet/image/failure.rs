@@ -67,7 +67,7 @@ pub(in crate::applet) const REASONS: &[(&str, &str)] = &[
     ),
     (
         "SECRET_NOT_FOR_HOST",
-        "a secret of the node may not be sent to the provider's host",
+        "a secret in api_key or headers may not be sent to the provider's host",
     ),
     (
         "EGRESS_BLOCKED",
