@@ -64,9 +64,9 @@ fn what_cannot_be_meant_is_refused() {
         (
             json!({"json_schema": {"type": "nonsense"}}),
             "json_schema",
-            "INVALID_SCHEMA",
+            "INVALID_EXPRESSION",
         ),
-        (json!({"messages": "$.["}), "messages", "INVALID_JSON_PATH"),
+        (json!({"messages": "$.["}), "messages", "INVALID_EXPRESSION"),
         (
             json!({"base_url": "ftp://x", "api_key": "{{ secrets.a }}"}),
             "base_url",
