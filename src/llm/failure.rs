@@ -126,12 +126,11 @@ fn classify(status: u16, text: &str) -> Reason {
     let text = text.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
     match status {
-        400 | 413 | 422 if says(&NO_ROOM) => Reason::ContextTooLong,
+        // llama.cpp says it with 500 where others say it with 400.
+        400 | 413 | 422 | 500 if says(&NO_ROOM) => Reason::ContextTooLong,
         400 | 422 if says(&FILTERED) => Reason::ContentFiltered,
         400 if says(&BAD_KEY) => Reason::AuthenticationFailed,
         400 if says(&["model_not_found"]) => Reason::ModelNotFound,
-        // llama.cpp answers so where others answer 400.
-        500 if says(&NO_ROOM) => Reason::ContextTooLong,
         401 | 403 => Reason::AuthenticationFailed,
         402 => Reason::QuotaExhausted,
         404 => Reason::ModelNotFound,
@@ -178,14 +177,12 @@ fn find_retry_after(headers: &HeaderMap, body: &str) -> Option<Duration> {
     let wait = if let Some(milliseconds) = header("retry-after-ms").and_then(seconds) {
         Duration::try_from_secs_f64(milliseconds / 1000.0)
     } else if let Some(text) = header("retry-after") {
-        match seconds(text) {
-            Some(seconds) => Duration::try_from_secs_f64(seconds),
-            None => {
-                let until = DateTime::parse_from_rfc2822(text).ok()?;
-                let wait = until.signed_duration_since(Utc::now());
-                return Some(wait.to_std().unwrap_or_default().min(MAX_RETRY_AFTER));
-            }
-        }
+        let Some(seconds) = seconds(text) else {
+            let until = DateTime::parse_from_rfc2822(text).ok()?;
+            let wait = until.signed_duration_since(Utc::now());
+            return Some(wait.to_std().unwrap_or_default().min(MAX_RETRY_AFTER));
+        };
+        Duration::try_from_secs_f64(seconds)
     } else {
         let (_, rest) = body.split_once("\"retryDelay\"")?;
         let text = rest.trim_start_matches([':', ' ', '"', '\n']);

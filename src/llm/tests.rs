@@ -95,14 +95,14 @@ fn content_type(provider: Provider) -> &'static str {
 }
 
 fn route(provider: Provider, base_url: &str) -> Route {
+    // Trusted certificates are read with it, which takes a while.
+    static PROVIDERS: LazyLock<Providers> =
+        LazyLock::new(|| Providers::new(&config::Providers::default()).unwrap());
     let chosen = Chosen {
         api_key: Some("sk-test-key"),
         base_url: Some(base_url),
         has_credentials: false,
     };
-    // Trusted certificates are read with it, which takes a while.
-    static PROVIDERS: LazyLock<Providers> =
-        LazyLock::new(|| Providers::new(&config::Providers::default()).unwrap());
     PROVIDERS.route(provider, chosen).unwrap()
 }
 
@@ -137,6 +137,7 @@ async fn read(
     content_type: &str,
     pieces: Vec<Result<Bytes, std::io::Error>>,
 ) -> (Result<Answer, Failure>, String) {
+    static EGRESS: LazyLock<Egress> = LazyLock::new(|| Egress::trusted().unwrap());
     let frames = pieces.into_iter().map(|piece| piece.map(Frame::data));
     let body = reqwest::Body::wrap(StreamBody::new(stream::iter(frames)));
     let response = Response::builder().status(status);
@@ -145,7 +146,6 @@ async fn read(
         .body(body)
         .unwrap();
     let route = route(provider, "http://127.0.0.1:9/v1");
-    static EGRESS: LazyLock<Egress> = LazyLock::new(|| Egress::trusted().unwrap());
     let client = EGRESS.client(&route.base_url).unwrap();
     let (request, headers) = (request(), HeaderMap::new());
     let call = Call {

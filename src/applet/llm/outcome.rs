@@ -11,7 +11,7 @@ use crate::provider::Provider;
 use crate::usage::Usage;
 
 /// What steps of the applet fail with, beside what calls do.
-const OWN_REASONS: [(&str, &str); 7] = [
+const OWN_REASONS: [(&str, &str); 8] = [
     (
         "EMPTY_PROMPT",
         "there is nothing to ask: the prompt is blank, and there is no conversation",
@@ -22,7 +22,11 @@ const OWN_REASONS: [(&str, &str); 7] = [
     ),
     (
         "TEMPLATE_PATH_MISSING",
-        "a template that is the whole text names a path where there is nothing, or messages does",
+        "a template that is the whole text names a path where there is nothing",
+    ),
+    (
+        "PATH_MISSING",
+        "messages is a JSON path to where there is nothing in the node's input",
     ),
     ("EXPRESSION_FAILED", "an expression could not be computed"),
     (

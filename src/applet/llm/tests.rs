@@ -34,7 +34,6 @@ fn the_predecessors_keys_are_taken() {
 #[test]
 fn what_cannot_be_meant_is_refused() {
     let stops = |count| Value::from(vec!["x"; count]);
-    let fallback = |entry: Value| json!({"fallback": [entry]});
     let cases = [
         (
             json!({"provider": "stability"}),
@@ -65,9 +64,9 @@ fn what_cannot_be_meant_is_refused() {
         (
             json!({"json_schema": {"type": "nonsense"}}),
             "json_schema",
-            "INVALID_SCHEMA",
+            "INVALID_EXPRESSION",
         ),
-        (json!({"messages": "$.["}), "messages", "INVALID_JSON_PATH"),
+        (json!({"messages": "$.["}), "messages", "INVALID_EXPRESSION"),
         (
             json!({"base_url": "ftp://x", "api_key": "{{ secrets.a }}"}),
             "base_url",
@@ -113,6 +112,16 @@ fn what_cannot_be_meant_is_refused() {
             "system_prompt",
             "SECRET_NOT_ALLOWED_HERE",
         ),
+    ];
+    for (data, field, reason) in cases {
+        assert_eq!(wrong("llm", data.clone()), [at(field, reason)], "{data}");
+    }
+}
+
+#[test]
+fn what_cannot_be_meant_by_a_fallback_is_refused_too() {
+    let fallback = |entry: Value| json!({"fallback": [entry]});
+    let cases = [
         (
             fallback(json!({"provider": "custom"})),
             "fallback[0].model",

@@ -1,5 +1,6 @@
 //! One attempt: the models are asked in turn until one answers as wanted.
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -269,7 +270,8 @@ impl Problem {
             } else {
                 &mismatch.path
             };
-            text.push_str(&format!("{separator}at {place}: {}", mismatch.message));
+            write!(text, "{separator}at {place}: {}", mismatch.message)
+                .expect("writing to a string does not fail");
             if text.len() > MAX_PROBLEM_BYTES {
                 text.truncate(text.floor_char_boundary(MAX_PROBLEM_BYTES));
                 text.push('…');

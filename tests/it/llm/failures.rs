@@ -65,11 +65,7 @@ async fn failures_have_their_reason() {
             json!({"messages": "$.m"}),
             json!({"m": [{"role": "dog", "content": "wuff"}]}),
         ),
-        (
-            "TEMPLATE_PATH_MISSING",
-            json!({"messages": "$.m"}),
-            json!({}),
-        ),
+        ("PATH_MISSING", json!({"messages": "$.m"}), json!({})),
         (
             "PROVIDER_NOT_CONFIGURED",
             json!({"provider": "anthropic"}),
