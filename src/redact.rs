@@ -99,6 +99,15 @@ impl Redactor {
         }
     }
 
+    /// The same for a text that was cut off: what may be the beginning of a value at its end is left out too, for it
+    /// would not be found.
+    #[must_use]
+    pub fn beginning(&self, text: &str) -> String {
+        // Half of a character would hide that the rest is half of a value.
+        let text = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
+        self.redacting().push(text)
+    }
+
     /// Takes the values out of all strings, keys and numbers of a value. Keys that become the same are numbered.
     pub fn value(&self, value: &mut Value) {
         if let Some(matcher) = self.matcher() {

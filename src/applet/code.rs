@@ -168,10 +168,13 @@ impl Applet for Code {
             .sandbox
             .run(language, &request, &limits, &on_output)
             .await?;
+        if report.stdout.1 || report.stderr.1 {
+            context.pen.break_off();
+        }
         let mut details = told::details(&context, language, &report).await;
         let output = match report.ending {
             Ending::Result(text) => read(&context, text).await,
-            ending => Err(failure::of(ending, &limits)),
+            ending => Err(failure::of(ending, &limits, &context.redactor)),
         };
         match output {
             Ok(output) => Ok(Completion::Done(Outcome {

@@ -83,7 +83,7 @@ impl Applet for Memory {
     }
 
     async fn run(&self, context: Context, config: Config) -> Result<Completion, Error> {
-        let request = config.into_request()?;
+        let request = config.into_request()?.without_secrets(&context.redactor);
         let at = Collection {
             namespace: context.namespace.clone(),
             name: request.namespace.clone(),
@@ -128,9 +128,10 @@ impl Memory {
         let key = request
             .key
             .unwrap_or_else(|| made_up_key(&context.idempotency_key));
+        let value = request.value.map_or(context.input, Arc::new);
         let new = New {
             key: key.clone(),
-            value: request.value.map_or(context.input, Arc::new),
+            value: context.redactor.shared(value),
             tags: request.tags,
             language: request.language,
             idempotency_key: context.idempotency_key,

@@ -249,7 +249,7 @@ async fn attempt(
         return Ok(cut_off);
     };
     let context = context?;
-    let redactor = context.redactor.clone();
+    let (redactor, pen) = (context.redactor.clone(), context.pen.clone());
     let completion = match effect {
         // Nothing outside is lost with it: it is dropped at once.
         Effect::Pure | Effect::Idempotent => {
@@ -265,6 +265,10 @@ async fn attempt(
         }
     };
     let completion = completion.unwrap_or_else(|_| Err(timed_out(timeout, effect)));
+    if completion.is_ok() {
+        pen.finish();
+    }
+    drop(pen);
     let completion = redaction::clean(&parts.cpu, &redactor, completion).await;
     let end = end(parts, assignment, completion).await;
     // What could not be kept is named with places in it.

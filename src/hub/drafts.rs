@@ -108,6 +108,27 @@ impl Pen {
         }
     }
 
+    /// Shows what is still held back: the texts are whole, and no value goes on behind their ends.
+    ///
+    /// Without this it is never shown: a text that was cut may end within a value.
+    pub fn finish(&self) {
+        let Some(shelf) = self.inner.shelf.get() else {
+            return;
+        };
+        let mut texts = self.inner.texts();
+        for (kind, text) in texts.iter_mut() {
+            let rest = text.finish();
+            if !rest.is_empty() {
+                shelf.append(self.inner.key(*kind), &rest);
+            }
+        }
+    }
+
+    /// Forgets what is still held back: the texts were cut.
+    pub fn break_off(&self) {
+        self.inner.texts().clear();
+    }
+
     fn write(&self, kind: Kind, text: &str) {
         if text.is_empty() {
             return;
@@ -147,13 +168,6 @@ impl Drop for Inner {
     /// The attempt has come to its end.
     fn drop(&mut self) {
         if let Some(shelf) = self.shelf.take() {
-            let texts = std::mem::take(&mut *self.texts());
-            for (kind, mut text) in texts {
-                let rest = text.finish();
-                if !rest.is_empty() {
-                    shelf.append(self.key(kind), &rest);
-                }
-            }
             shelf.end(&self.author);
             self.hub.tidy(&self.run, shelf);
         }

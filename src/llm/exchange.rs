@@ -8,6 +8,7 @@ use super::frames::{Frames, Problem};
 use super::wire::{self, Composed, Reading};
 use super::{Call, Failure, Reason, host};
 use crate::egress::Cause;
+use crate::redact::Redactor;
 
 /// The longest text of an answer, in bytes.
 pub const MAX_TEXT_BYTES: usize = 8 * 1024 * 1024;
@@ -50,7 +51,7 @@ pub(super) async fn read(
     let status = response.status();
     if status != StatusCode::OK {
         let headers = response.headers().clone();
-        let body = beginning(response).await;
+        let body = beginning(response, call.redactor).await;
         return Err(Failure::of_status(
             status,
             &headers,
@@ -133,6 +134,11 @@ async fn stream(
         },
         None if !any && size > 0 => {
             let text = String::from_utf8_lossy(&beginning);
+            let text = if beginning.len() < size {
+                call.redactor.beginning(&text).into()
+            } else {
+                text
+            };
             let message = format!("what {} answered is no stream of its API", host(call.route));
             Err(Failure::new(Reason::AnswerMalformed, message).with_answer(&text))
         }
@@ -185,14 +191,14 @@ async fn chunk(response: &mut Response, call: Call<'_>) -> Result<Option<bytes::
 }
 
 /// The beginning of what a server says about what went wrong.
-async fn beginning(mut response: Response) -> String {
+async fn beginning(mut response: Response, redactor: &Redactor) -> String {
     let mut body = Vec::new();
     // What breaks off here leaves less to tell, and the status says enough.
     while let Ok(Some(bytes)) = response.chunk().await {
         body.extend_from_slice(&bytes);
         if body.len() >= MAX_ERROR_BYTES {
             body.truncate(MAX_ERROR_BYTES);
-            break;
+            return redactor.beginning(&String::from_utf8_lossy(&body));
         }
     }
     String::from_utf8_lossy(&body).into_owned()

@@ -319,3 +319,14 @@ proptest! {
         prop_assert_eq!(shown + &pieces.finish(), text);
     }
 }
+
+#[test]
+fn the_beginning_of_a_value_at_a_cut_is_left_out() {
+    let redactor = Redactor::of(["token-été-1234"]);
+
+    assert_eq!(redactor.beginning("a token-été-1234 b"), "a [redacted] b");
+    assert_eq!(redactor.beginning("a token-été-12"), "a ");
+    // Cut within a character.
+    assert_eq!(redactor.beginning("a token-\u{fffd}"), "a ");
+    assert_eq!(redactor.beginning("no value"), "no value");
+}

@@ -5,7 +5,7 @@ mod deltas;
 mod examples;
 mod failures;
 mod keys;
-mod model;
+pub mod model;
 mod providers;
 mod real;
 mod repairs;

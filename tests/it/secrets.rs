@@ -1,11 +1,17 @@
 //! Secrets: what the service says of them, what steps do with them, and that no value of one is ever seen again.
 
+mod beyond;
 mod echo;
 mod hidden;
 mod kept;
+mod live;
+mod models;
+mod own_key;
+mod parrot;
 mod rotation;
 mod service;
 mod steps;
+mod traces;
 
 use serde_json::{Value, json};
 use synapps::proto::{CreateSecretRequest, Flow, Run, Secret};

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::told::beginning;
 use crate::applet::Error;
+use crate::redact::Redactor;
 use crate::sandbox::frame::{Kind, Raised};
 use crate::sandbox::{self, Ending, Limits};
 
@@ -52,13 +53,16 @@ pub(super) const REASONS: &[(&str, &str)] = &[
 /// The longest type, message or stack of an exception in the details, in bytes of JSON.
 const MAX_STACK_BYTES: usize = 8 * 1024;
 
+/// The shortest text of an exception that may have been cut where it was raised, in bytes.
+const MIN_CUT_BYTES: usize = 4 * 1024;
+
 /// The longest message of an exception in that of the failure, in bytes.
 const MAX_MESSAGE_BYTES: usize = 500;
 
 /// Why there is no output.
-pub(super) fn of(ending: Ending, limits: &Limits) -> Error {
+pub(super) fn of(ending: Ending, limits: &Limits, redactor: &Redactor) -> Error {
     match ending {
-        Ending::Raised(raised) => of_raised(&raised, limits),
+        Ending::Raised(raised) => of_raised(&redacted(raised, redactor), limits, redactor),
         Ending::Gone(status) => of_exit(status),
         Ending::Cpu => {
             let message = format!(
@@ -78,7 +82,25 @@ pub(super) fn of(ending: Ending, limits: &Limits) -> Error {
     }
 }
 
-fn of_raised(raised: &Raised, limits: &Limits) -> Error {
+/// Before anything of it is cut: half of a value would not be found.
+fn redacted(raised: Raised, redactor: &Redactor) -> Raised {
+    let show = |text: &str| {
+        // What is as long as this the program's own process may have cut already.
+        if text.len() >= MIN_CUT_BYTES {
+            redactor.beginning(text)
+        } else {
+            redactor.text(text).into_owned()
+        }
+    };
+    Raised {
+        name: show(&raised.name),
+        message: show(&raised.message),
+        stack: show(&raised.stack),
+        ..raised
+    }
+}
+
+fn of_raised(raised: &Raised, limits: &Limits, redactor: &Redactor) -> Error {
     let said = beginning(&raised.message, MAX_MESSAGE_BYTES);
     let said = match &*raised.name {
         "" => said.to_owned(),
@@ -98,7 +120,7 @@ fn of_raised(raised: &Raised, limits: &Limits) -> Error {
                 format!("{place}the program used up its memory of {memory} MiB (memory_limit_mb)");
             ("CODE_MEMORY_EXCEEDED", message)
         }
-        Kind::Cpu => return of(Ending::Cpu, limits),
+        Kind::Cpu => return of(Ending::Cpu, limits, redactor),
         Kind::Result => ("CODE_RESULT_INVALID", format!("no JSON: {said}")),
     };
     let exception = json!({

@@ -27,7 +27,13 @@ pub(super) async fn details(
         ("exit_code".to_owned(), exit_code(&report.ending)),
     ]);
     for (name, (text, truncated)) in [("stdout", &report.stdout), ("stderr", &report.stderr)] {
-        let shown = beginning(text, MAX_SHOWN_BYTES);
+        // Before it is cut or kept: half of a value would not be found, and nobody looks into files.
+        let text = if *truncated {
+            context.redactor.beginning(text)
+        } else {
+            context.redactor.text(text).into_owned()
+        };
+        let shown = beginning(&text, MAX_SHOWN_BYTES);
         let is_cut = shown.len() < text.len();
         details.insert(name.to_owned(), json!(shown));
         details.insert(format!("{name}_truncated"), json!(*truncated || is_cut));

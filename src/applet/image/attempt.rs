@@ -227,13 +227,16 @@ impl Filling<'_> {
             url,
             headers,
             body,
+            redactor: &self.context.redactor,
             max_bytes: MAX_ANSWER_BYTES,
         };
         let answer = exchange::send(sending).await?;
-        let provider = self.order.provider;
+        let (provider, redactor) = (self.order.provider, self.context.redactor.clone());
         let read = move || {
             let body: Value = serde_json::from_slice(&answer).map_err(|_| {
                 let text = String::from_utf8_lossy(&answer[..answer.len().min(MAX_EXCERPT_BYTES)]);
+                // Before it is cut: half of a key would not be found.
+                let text = redactor.beginning(&text);
                 wire::malformed("is not JSON").with_answer(wire::before_content(&text))
             })?;
             wire::read(provider, &body)
@@ -251,6 +254,7 @@ impl Filling<'_> {
             url,
             headers: HeaderMap::new(),
             body: None,
+            redactor: &self.context.redactor,
             max_bytes: MAX_IMAGE_BYTES,
         };
         exchange::send(sending).await

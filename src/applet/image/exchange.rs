@@ -8,6 +8,7 @@ use url::Url;
 
 use crate::egress::{Cause, Egress, cause_of};
 use crate::llm::{Failure, Reason};
+use crate::redact::Redactor;
 
 /// The largest image, in bytes.
 pub(super) const MAX_IMAGE_BYTES: usize = 20 * 1024 * 1024;
@@ -25,14 +26,15 @@ pub(super) struct Sending<'a> {
     pub(super) headers: HeaderMap,
     /// JSON.
     pub(super) body: Option<Bytes>,
+    /// What knows the values that may not be shown.
+    pub(super) redactor: &'a Redactor,
     /// The most bytes of the answer.
     pub(super) max_bytes: usize,
 }
 
 /// Sends a request and gives the body of its answer, if that has the status 200 to 299. Knows no deadline.
 pub(super) async fn send(sending: Sending<'_>) -> Result<Bytes, Failure> {
-    let Sending { url, max_bytes, .. } = &sending;
-    let (url, max_bytes) = (url.clone(), *max_bytes);
+    let (url, max_bytes) = (sending.url.clone(), sending.max_bytes);
     let client = sending
         .egress
         .client(&url)
@@ -51,7 +53,7 @@ pub(super) async fn send(sending: Sending<'_>) -> Result<Bytes, Failure> {
         .map_err(|error| Failure::from(&cause_of(&error, &url)))?;
     let status = response.status();
     if !status.is_success() {
-        return Err(refused(response, status, &url).await);
+        return Err(refused(response, status, &url, sending.redactor).await);
     }
     read(response, &url, max_bytes).await
 }
@@ -73,18 +75,28 @@ async fn read(mut response: Response, url: &Url, max_bytes: usize) -> Result<Byt
 }
 
 /// The failure of an answer with another status. A redirect is one: nothing is sent where a server wants it.
-async fn refused(mut response: Response, status: StatusCode, url: &Url) -> Failure {
+async fn refused(
+    mut response: Response,
+    status: StatusCode,
+    url: &Url,
+    redactor: &Redactor,
+) -> Failure {
     let headers = response.headers().clone();
     let mut body = Vec::new();
+    let mut is_cut = false;
     // What breaks off here leaves less to tell, and the status says enough.
     while let Ok(Some(bytes)) = response.chunk().await {
         body.extend_from_slice(&bytes);
         if body.len() >= MAX_ERROR_BYTES {
             body.truncate(MAX_ERROR_BYTES);
+            is_cut = true;
             break;
         }
     }
-    let text = String::from_utf8_lossy(&body);
+    let mut text = String::from_utf8_lossy(&body);
+    if is_cut {
+        text = redactor.beginning(&text).into();
+    }
     let host = url.host_str().unwrap_or_default();
     Failure::of_status(status, &headers, &text, host)
 }

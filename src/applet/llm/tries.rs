@@ -12,6 +12,7 @@ use crate::applet::{Context, Error, Outcome};
 use crate::expression;
 use crate::llm::{self, Answer, Call, Failure, Format, Reason, Request, json};
 use crate::provider::{Refusal, Route};
+use crate::redact::Redactor;
 use crate::usage::Usage;
 
 /// What is left of an attempt's time for saying how it ended.
@@ -227,6 +228,7 @@ impl Asking<'_> {
             Format::Text | Format::Json => None,
         };
         let compiled = std::sync::Arc::clone(&self.llm.compiled);
+        let redactor = self.context.redactor.clone();
         let read = move || {
             let value = json::read(&text).map_err(|why| Problem {
                 reason: Reason::NotJson,
@@ -238,7 +240,7 @@ impl Asking<'_> {
                     Ok(schema.validate(&value))
                 });
                 fits.map_err(|error| Problem::of_check(&error))?
-                    .map_err(|mismatches| Problem::of(&mismatches))?;
+                    .map_err(|mismatches| Problem::of(&mismatches, &redactor))?;
             }
             Ok(value)
         };
@@ -261,7 +263,7 @@ impl std::fmt::Display for Problem {
 }
 
 impl Problem {
-    fn of(mismatches: &[expression::schema::Mismatch]) -> Self {
+    fn of(mismatches: &[expression::schema::Mismatch], redactor: &Redactor) -> Self {
         let mut text = "it does not fit the schema: ".to_owned();
         for (index, mismatch) in mismatches.iter().enumerate() {
             let separator = if index == 0 { "" } else { "; " };
@@ -270,7 +272,9 @@ impl Problem {
             } else {
                 &mismatch.path
             };
-            write!(text, "{separator}at {place}: {}", mismatch.message)
+            // Before it is cut: half of a value would not be found.
+            let (place, message) = (redactor.text(place), redactor.text(&mismatch.message));
+            write!(text, "{separator}at {place}: {message}")
                 .expect("writing to a string does not fail");
             if text.len() > MAX_PROBLEM_BYTES {
                 text.truncate(text.floor_char_boundary(MAX_PROBLEM_BYTES));

@@ -8,6 +8,7 @@ use crate::applet::Error;
 use crate::applet::if_else::present;
 use crate::flow::Violation;
 use crate::memory::MAX_HITS;
+use crate::redact::Redactor;
 use crate::template::{Templated, is_template};
 use crate::value;
 
@@ -183,6 +184,25 @@ impl Config {
             include_metadata: self.include_metadata,
             language: self.language,
         })
+    }
+}
+
+impl Request {
+    /// The same without the values that a redactor knows, which are not to outlast the run: in names and words. What
+    /// `store` keeps is looked through there.
+    pub(super) fn without_secrets(self, redactor: &Redactor) -> Self {
+        if redactor.is_empty() {
+            return self;
+        }
+        let show = |text: &str| redactor.text(text).into_owned();
+        Self {
+            namespace: show(&self.namespace),
+            key: self.key.as_deref().map(show),
+            query: show(&self.query),
+            // Some may have become the same.
+            tags: distinct(&self.tags.iter().map(|tag| show(tag)).collect::<Vec<_>>()),
+            ..self
+        }
     }
 }
 

@@ -136,8 +136,11 @@ fn values_of_secrets_are_not_shown_however_they_come() {
     redactor.add("composed");
     pen.log("composed.");
     let shown = rest(&mut reader);
-    drop(pen);
+    pen.finish();
     let last = rest(&mut reader);
+    pen.log("and hunter2");
+    drop(pen);
+    let after = rest(&mut reader);
 
     let texts = |pieces: &[(u32, u64, String)]| -> Vec<String> {
         pieces.iter().map(|piece| piece.2.clone()).collect()
@@ -147,4 +150,6 @@ fn values_of_secrets_are_not_shown_however_they_come() {
         ["my [redacted] and ", "[redacted], [redacted]."]
     );
     assert_eq!(texts(&last), ["hun"]);
+    // Nobody has said that it is whole.
+    assert_eq!(texts(&after), ["and "]);
 }

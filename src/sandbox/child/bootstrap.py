@@ -99,7 +99,11 @@ def stack_of(error):
     while entry is not None and entry.tb_frame.f_code.co_filename != "<code>":
         entry = entry.tb_next
     lines = traceback.format_exception(type(error), error, entry, limit=50)
-    return "".join(lines)[-16384:]
+    text = "".join(lines)
+    if len(text) > 16384:
+        # Without the message, which is told beside: what is cut in the middle of a secret would not be found.
+        text = "".join(traceback.format_tb(entry, limit=50))
+    return text[:16384]
 
 
 def storable(text):

@@ -1,107 +1,17 @@
 //! No value of a secret is ever seen again: not in a table, an event, a watch, an answer or a line of the log, whatever
 //! applets do with what a server sends back.
 
-use std::fmt::Write as _;
-
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use synapps::proto::on_error::Action;
 use synapps::proto::{
     CreateFlowRequest, ErrorPort, FallbackNode, Flow, RetryPolicy, ValidateFlowRequest,
-    WatchRunRequest,
 };
-use tokio_postgres::Client;
 
 use super::echo::Echo;
 use super::store;
+use super::traces::{Hidden, assert_kept_nowhere, look, values};
 use crate::support::binary::Binary;
-use crate::support::calls::collected;
 use crate::support::flows::{flow, flow_with_ends};
-use crate::support::within;
-
-/// Values of many shapes, by name.
-fn values() -> Vec<(&'static str, String)> {
-    vec![
-        ("plain", "tok_9f8e7d6c5b4a3210".to_owned()),
-        ("odd", "p@ss w/\"quotes\" \\ + %41 & é€😀 <b>'=".to_owned()),
-        ("number", "734512908834".to_owned()),
-        ("basic", "someone:their-own-pass".to_owned()),
-        ("padded", "  padded-secret-77\t".to_owned()),
-        (
-            "lines",
-            "-----BEGIN KEY-----\nMIIEvQIBADAN\nBgkqhkiG9w0B\n-----END KEY-----\n".to_owned(),
-        ),
-        ("long", "0123456789abcdef-LongSecret_".repeat(150)),
-        ("short", "q7#Z".to_owned()),
-        ("json", r#"{"client_secret":"zx81-spectrum"}"#.to_owned()),
-    ]
-}
-
-/// The writings of the values in which nothing may hold them.
-struct Hidden(Vec<(&'static str, String)>);
-
-impl Hidden {
-    fn new() -> Self {
-        let mut all = Vec::new();
-        for (name, value) in values() {
-            let trimmed = value.trim();
-            let quoted = serde_json::to_string(trimmed).unwrap();
-            let mut forms = vec![
-                trimmed.to_owned(),
-                quoted[1..quoted.len() - 1].to_owned(),
-                format!("{trimmed:?}").trim_matches('"').to_owned(),
-                url::form_urlencoded::byte_serialize(trimmed.as_bytes()).collect(),
-                url::form_urlencoded::byte_serialize(trimmed.as_bytes())
-                    .collect::<String>()
-                    .replace('+', "%20"),
-                hex(trimmed.as_bytes()),
-            ];
-            for engine in [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD] {
-                forms.push(engine.encode(trimmed));
-                forms.push(engine.encode(&value));
-            }
-            if name == "basic" {
-                forms.push("their-own-pass".to_owned());
-            }
-            all.extend(forms.into_iter().map(|form| (name, form)));
-        }
-        Self(all)
-    }
-
-    fn assert_not_in(&self, what: &str, text: &str) {
-        for (name, form) in &self.0 {
-            if let Some(at) = text.find(form.as_str()) {
-                let from = text.floor_char_boundary(at.saturating_sub(200));
-                let to = text.ceil_char_boundary((at + form.len() + 100).min(text.len()));
-                panic!("{what} holds {name} as {form:?}: {}", &text[from..to]);
-            }
-        }
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for byte in bytes {
-        write!(text, "{byte:02x}").unwrap();
-    }
-    text
-}
-
-/// All rows of all tables, with what is binary in hexadecimal digits.
-async fn dump(sql: &Client) -> Vec<(String, String)> {
-    let tables =
-        "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public' ORDER BY 1";
-    let mut dumped = Vec::new();
-    for row in sql.query(tables, &[]).await.unwrap() {
-        let table: String = row.get(0);
-        let rows = format!("SELECT row_to_json(t)::text FROM {table} t");
-        let rows = sql.query(&rows, &[]).await.unwrap();
-        let text: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-        dumped.push((table, text.join("\n")));
-    }
-    dumped
-}
 
 /// A config that sends a secret in every field that takes one.
 fn everywhere(url: &str, name: &str) -> Value {
@@ -226,23 +136,6 @@ fn flows(echo: &Echo, name: &str) -> Vec<Flow> {
     ]
 }
 
-/// All that clients can see of a run.
-async fn look(server: &Binary, run_id: &str) -> String {
-    let watch = WatchRunRequest {
-        run_id: run_id.to_owned(),
-        include_snapshot: true,
-        include_deltas: true,
-        include_payloads: true,
-        ..WatchRunRequest::default()
-    };
-    let watch = server.runs().watch_run(watch).await.unwrap().into_inner();
-    let messages = within("the end of a run", collected(watch)).await;
-    let run = server.get(run_id).await;
-    let steps = server.steps(run_id, "").await;
-    let events = server.events_after(run_id, 0).await;
-    format!("{messages:?}\n{run:?}\n{steps:?}\n{events:?}")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn no_value_is_in_a_table_an_event_a_watch_an_answer_or_the_log() {
     let hidden = Hidden::new();
@@ -280,11 +173,7 @@ async fn no_value_is_in_a_table_an_event_a_watch_an_answer_or_the_log() {
         hidden.assert_not_in("a refusal", &format!("{report:?} {error:?}"));
     }
 
-    let sql = server.database().sql().await;
-    for (table, text) in dump(&sql).await {
-        hidden.assert_not_in(&format!("the table {table}"), &text);
-    }
-    hidden.assert_not_in("the log", &server.log().text());
+    assert_kept_nowhere(&server, &hidden).await;
     // The values were sent, and came back.
     assert!(redacted >= 6 * values().len(), "{redacted}");
     let seen = echo.seen().join("\n");
