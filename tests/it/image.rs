@@ -1,6 +1,7 @@
 //! The applets `image` and `artist`, against servers that speak as the providers do.
 
 mod answers;
+mod files;
 pub mod painter;
 mod providers;
 
