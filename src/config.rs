@@ -20,7 +20,7 @@ pub use code::Code;
 pub use environment::{data_home, search_path};
 pub use listen::Listen;
 pub use memory::Memory;
-pub use providers::Providers;
+pub use providers::{BaseUrl, Providers};
 pub use secret::Secret;
 pub use secrets::Secrets;
 

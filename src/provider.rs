@@ -19,7 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::config::{self, Secret};
+use crate::config::{self, BaseUrl, Secret};
 use crate::egress::{self, Egress};
 use limits::Limits;
 use prices::Prices;
@@ -261,5 +261,8 @@ fn set_up(
         (Provider::Flux, flux_api_key, flux_base_url),
     ]
     .into_iter()
-    .map(|(provider, key, url)| (provider, key.as_ref(), url.as_ref()))
+    .map(|(provider, key, url)| {
+        let url = url.as_ref().and_then(BaseUrl::find);
+        (provider, key.as_ref(), url)
+    })
 }

@@ -127,6 +127,7 @@ impl Error {
 }
 
 impl From<Error> for Status {
+    #[expect(clippy::too_many_lines, reason = "one arm for each error")]
     fn from(error: Error) -> Self {
         match error {
             Error::Invalid(violations) => {
@@ -382,6 +383,7 @@ fn too_many_open_runs(flow_id: &FlowId, key: &str, limit: u32, open: u32) -> Sta
         .status()
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm for each error")]
 fn store_status(error: &store::Error) -> Status {
     match error {
         store::Error::Unavailable(_) | store::Error::Timeout(_) => unavailable(error),

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use url::Url;
 
-use super::{Providers, Secret};
+use super::{BaseUrl, Providers, Secret};
 use crate::memory::embedder::{Form, Settings};
 
 /// How much is kept, and the embedder.
@@ -79,7 +79,7 @@ impl Memory {
                 Form::OpenAi,
                 "text-embedding-3-small",
                 or_else(
-                    providers.openai_base_url.as_ref(),
+                    providers.openai_base_url.as_ref().and_then(BaseUrl::find),
                     "https://api.openai.com/v1",
                 ),
                 providers.openai_api_key.clone(),
@@ -87,7 +87,10 @@ impl Memory {
             Provider::Ollama => (
                 Form::Ollama,
                 "nomic-embed-text",
-                or_else(providers.ollama_base_url.as_ref(), "http://localhost:11434"),
+                or_else(
+                    providers.ollama_base_url.as_ref().and_then(BaseUrl::find),
+                    "http://localhost:11434",
+                ),
                 None,
             ),
             // Both are required with it.

@@ -150,7 +150,7 @@ impl Vault {
             .map(|name| {
                 let key = (namespace.clone(), (*name).to_owned());
                 let opened = self.inner.opened.get(&key)?;
-                (opened.seen_at.elapsed() < FRESH).then(|| (key.1, opened))
+                (opened.seen_at.elapsed() < FRESH).then_some((key.1, opened))
             })
             .collect()
     }
@@ -186,7 +186,7 @@ impl Vault {
             let changed: Vec<&str> = changed.iter().map(String::as_str).collect();
             for stored in secrets::sealed(&mut conn, namespace, &changed).await? {
                 let name = stored.name.clone();
-                let opened = Arc::new(self.open(namespace, stored));
+                let opened = Arc::new(self.open(namespace, &stored));
                 let key = (namespace.clone(), name.clone());
                 self.inner.opened.insert(key, Arc::clone(&opened));
                 found.insert(name, opened);
@@ -207,7 +207,7 @@ impl Vault {
         self.inner.opened.remove(&key);
     }
 
-    fn open(&self, namespace: &Namespace, stored: secrets::Stored) -> Opened {
+    fn open(&self, namespace: &Namespace, stored: &secrets::Stored) -> Opened {
         let name = &stored.name;
         let versions = stored.versions.iter().map(|(number, enabled, sealed)| {
             let place = Place {

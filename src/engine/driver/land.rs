@@ -14,6 +14,7 @@ use crate::usage::Usage;
 
 impl Driver {
     /// Takes in an attempt that has come to its end.
+    #[expect(clippy::too_many_lines, reason = "one arm for each end of an attempt")]
     pub(super) fn landed(&mut self, landed: Landed) {
         let Landed {
             step: key,

@@ -162,7 +162,7 @@ async fn templates_that_read_what_is_not_there_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_comes_later_is_refused_with_a_reason_of_its_own() {
+async fn a_secret_where_nothing_is_sent_out_is_refused() {
     let server = TestServer::start().await;
     let graph = chain(
         "f",
@@ -175,7 +175,7 @@ async fn what_comes_later_is_refused_with_a_reason_of_its_own() {
     assert_refused(
         &server,
         graph,
-        &[("flow.nodes[2].data", "NOT_YET_SUPPORTED")],
+        &[("flow.nodes[2].data.source", "SECRET_NOT_ALLOWED_HERE")],
     )
     .await;
     let status = super::refusal(&server, mixed).await;

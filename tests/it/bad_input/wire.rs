@@ -167,7 +167,7 @@ async fn what_is_not_offered_is_unimplemented() {
     let server = TestServer::start().await;
     for path in [
         "/synapps.v1.FlowService/Frobnicate",
-        "/synapps.v1.SecretService/CreateSecret",
+        "/synapps.v1.ScheduleService/CreateSchedule",
         "/synapps.v9.FlowService/CreateFlow",
         "/",
     ] {

@@ -194,7 +194,7 @@ async fn no_inline_key_comes_back() {
     let data = answer.flow.unwrap().nodes[1].data.clone().unwrap();
     assert_eq!(
         wire::json(data.fields.get("url")),
-        json!("http://a.example/x")
+        json!("http://a.example/x?api_key={{ secrets.here_api_key }}")
     );
 }
 
