@@ -62,7 +62,7 @@ const MAX_MESSAGE_BYTES: usize = 500;
 /// Why there is no output.
 pub(super) fn of(ending: Ending, limits: &Limits, redactor: &Redactor) -> Error {
     match ending {
-        Ending::Raised(raised) => of_raised(&redacted(raised, redactor), limits, redactor),
+        Ending::Raised(raised) => of_raised(&redacted(&raised, redactor), limits, redactor),
         Ending::Gone(status) => of_exit(status),
         Ending::Cpu => {
             let message = format!(
@@ -83,7 +83,7 @@ pub(super) fn of(ending: Ending, limits: &Limits, redactor: &Redactor) -> Error 
 }
 
 /// Before anything of it is cut: half of a value would not be found.
-fn redacted(raised: Raised, redactor: &Redactor) -> Raised {
+fn redacted(raised: &Raised, redactor: &Redactor) -> Raised {
     let show = |text: &str| {
         // What is as long as this the program's own process may have cut already.
         if text.len() >= MIN_CUT_BYTES {
@@ -96,7 +96,9 @@ fn redacted(raised: Raised, redactor: &Redactor) -> Raised {
         name: show(&raised.name),
         message: show(&raised.message),
         stack: show(&raised.stack),
-        ..raised
+        kind: raised.kind,
+        line: raised.line,
+        exit_code: raised.exit_code,
     }
 }
 
