@@ -193,17 +193,17 @@ impl Watch {
     async fn live(&mut self) -> Result<(), Stop> {
         let heartbeat = self.api.settings.heartbeat;
         loop {
-            // What was there before, or had no room, is no change.
-            self.deltas
-                .send(&self.outlet, self.cursor.last())
-                .map_err(|_| Stop::Left)?;
+            // What was there before, or had no room, is no change. Events come first.
+            if self.cursor.last() > 0 {
+                self.deltas
+                    .send(&self.outlet, self.cursor.last())
+                    .map_err(|_| Stop::Left)?;
+            }
             let silent_until = Instant::now() + heartbeat;
             let ended = tokio::select! {
                 signal = self.subscription.next() => self.take_in(signal).await?,
-                () = self.deltas.changed() => {
-                    self.deltas.send(&self.outlet, self.cursor.last()).map_err(|_| Stop::Left)?;
-                    false
-                }
+                // They are sent at the beginning of the next turn.
+                () = self.deltas.changed() => false,
                 child = next_of(&mut self.children) => {
                     self.send(Message::ChildEvent(child)).await?;
                     false

@@ -18,8 +18,8 @@ use tokio::time::Instant;
 
 use super::{Credential, Provider};
 
-/// The longest that a provider can have everybody wait: a day.
-pub const MAX_BLOCK: Duration = Duration::from_hours(24);
+/// The longest that a provider can have everybody wait: five minutes. Its answer holds for all that use the key at that address.
+pub const MAX_BLOCK: Duration = Duration::from_mins(5);
 
 /// Keys that are remembered before those are forgotten of which nothing is to be remembered.
 const MANY_KEYS: usize = 1_000;

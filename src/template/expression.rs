@@ -11,7 +11,7 @@ use minijinja::value::ValueKind;
 use minijinja::{Environment, ErrorKind, State, UndefinedBehavior, Value as Jinja};
 use serde_json::{Map, Number, Value};
 
-use super::{Error, Reads, Scope, limits, scan};
+use super::{Error, NAMES, Reads, Scope, limits, scan};
 use crate::ids::NodeId;
 use crate::value;
 
@@ -68,7 +68,9 @@ impl Expression {
         };
         let compile = || {
             let compiled = environment.compile_expression_owned(text.to_owned())?;
-            let reads = find_reads(&compiled.undeclared_variables(true));
+            let mut reads = find_reads(&compiled.undeclared_variables(true));
+            // The library does not look into slices.
+            reads.extend(find_reads(&words(text)));
             Ok::<_, minijinja::Error>((compiled, reads))
         };
         let compiled = if text.len() > SHORT_BYTES {
@@ -181,6 +183,42 @@ fn allows_missing(text: &str) -> bool {
         after_bar = word.ends_with('|');
         found
     })
+}
+
+/// The names that an expression begins its paths with, each with its first segment: `results.fetch`. What stands in
+/// quotes or behind a dot is none, and neither is what templates know nothing of.
+fn words(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    let mut before = ' ';
+    let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+    while let Some(letter) = rest.chars().next() {
+        if letter == '"' || letter == '\'' {
+            let inside = &rest[1..];
+            let mut escaped = false;
+            let end = inside.find(|one: char| {
+                let ends = one == letter && !escaped;
+                escaped = one == '\\' && !escaped;
+                ends
+            });
+            rest = end.map_or("", |end| &inside[end + 1..]);
+            before = letter;
+            continue;
+        }
+        let length = rest.find(|one| !is_word(one)).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(length.max(letter.len_utf8()));
+        if before != '.' && NAMES.contains(&word) {
+            let segment = after.strip_prefix('.').unwrap_or_default();
+            let end = segment.find(|one| !is_word(one)).unwrap_or(segment.len());
+            let dot = if end > 0 { "." } else { "" };
+            found.push(format!("{word}{dot}{}", &segment[..end]));
+        }
+        if !letter.is_whitespace() {
+            before = letter;
+        }
+        rest = after;
+    }
+    found
 }
 
 /// From names such as `results.fetch.output` to what they read.

@@ -245,3 +245,18 @@ proptest! {
         prop_assert_eq!(mixed, json!(format!("<{}>", value::to_text(&value))));
     }
 }
+
+#[test]
+fn what_stands_in_a_slice_is_read_too() {
+    let reads = |text: &str| Template::parse(text).unwrap().reads();
+
+    assert!(reads("{{ secrets.plain[:8] }}").secrets.contains("plain"));
+    assert!(
+        reads("{{ 'a' if secrets.plain[0] == 'p' else 'b' }}")
+            .secrets
+            .contains("plain")
+    );
+    let sliced = reads("{{ results.fetch.output[1:3] ~ 'results.quoted' ~ input.results }}");
+    assert_eq!(sliced.nodes, BTreeSet::from(["fetch".into()]));
+    assert!(!sliced.all_nodes);
+}

@@ -58,14 +58,14 @@ fn says(text: &str) -> Answer {
         let chunk = json!({"id": "c", "object": "chat.completion.chunk", "model": "gpt-4o", "choices": [
             {"index": 0, "delta": {"content": word}, "finish_reason": null},
         ]});
-        body.push_str(&format!("data: {chunk}\n\n"));
+        body.extend(["data: ".to_owned(), chunk.to_string(), "\n\n".to_owned()]);
     }
     let last = json!({"id": "c", "model": "gpt-4o", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]});
     let usage = json!({"id": "c", "model": "gpt-4o", "choices": [], "usage":
         {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25}});
-    body.push_str(&format!(
-        "data: {last}\n\ndata: {usage}\n\ndata: [DONE]\n\n"
-    ));
+    for last in [last.to_string(), usage.to_string(), "[DONE]".to_owned()] {
+        body.extend(["data: ", &last, "\n\n"]);
+    }
     Answer::status(200)
         .header("content-type", "text/event-stream")
         .body(body)
@@ -187,7 +187,10 @@ async fn the_content_engine_fetches_summarizes_formats_and_keeps_an_article() {
         json!({"model": "llama3.1", "message": {"role": "assistant", "content": ""}, "done": true,
                "done_reason": "stop", "prompt_eval_count": 12, "eval_count": 4}),
     ];
-    let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let lines: String = lines
+        .iter()
+        .flat_map(|line| [line.to_string(), "\n".to_owned()])
+        .collect();
     let answer = Answer::status(200).header("content-type", "application/x-ndjson");
     bin.answer(OLLAMA, answer.body(lines));
 

@@ -15,7 +15,8 @@ use crate::support::wire;
 async fn painter() -> Painter {
     Painter::start(|seen, _| {
         if seen.line.ends_with("text-to-image") {
-            let drawn = json!({"base64": STANDARD.encode(PNG), "finishReason": "SUCCESS", "seed": 1});
+            let drawn =
+                json!({"base64": STANDARD.encode(PNG), "finishReason": "SUCCESS", "seed": 1});
             Reply::json(&json!({"artifacts": [drawn]}))
         } else {
             within(PNG)
@@ -61,7 +62,9 @@ async fn the_examples_draw_what_they_say() {
 async fn an_image_goes_along_with_its_value_into_parents_children_and_forks() {
     let painter = painter().await;
     let server = server(&painter).await;
-    server.save(chain("draws", &[("draw", "image", json!({}))])).await;
+    server
+        .save(chain("draws", &[("draw", "image", json!({}))]))
+        .await;
     server.save(chain("passes", &[])).await;
     let calls = |flow: &str| json!({"flow_id": flow, "input": "{{ content }}"});
     let outer = chain(

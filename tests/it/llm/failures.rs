@@ -14,17 +14,19 @@ fn details(error: &synapps::proto::RunError) -> Value {
     wire::object_of(error.details.as_ref().unwrap())
 }
 
+/// What a server is told to answer.
+type Told = fn(&ModelServer);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn failures_have_their_reason() {
     let model = ModelServer::start().await;
     let server = server_with(&model).await;
-    type Told = fn(&ModelServer);
     let told: [(&str, Told); 10] = [
         ("AUTHENTICATION_FAILED", |model| {
-            model.refuses(401, &[], &json!({"error": {"message": "no"}}))
+            model.refuses(401, &[], &json!({"error": {"message": "no"}}));
         }),
         ("MODEL_NOT_FOUND", |model| {
-            model.refuses(404, &[], &json!({"error": {"code": "model_not_found"}}))
+            model.refuses(404, &[], &json!({"error": {"code": "model_not_found"}}));
         }),
         ("CONTEXT_TOO_LONG", |model| {
             model.refuses(
@@ -34,13 +36,13 @@ async fn failures_have_their_reason() {
             );
         }),
         ("INVALID_REQUEST", |model| {
-            model.refuses(400, &[], &json!({"error": "stop is wrong"}))
+            model.refuses(400, &[], &json!({"error": "stop is wrong"}));
         }),
         ("PROVIDER_UNAVAILABLE", |model| {
-            model.refuses(503, &[], &json!({}))
+            model.refuses(503, &[], &json!({}));
         }),
         ("QUOTA_EXHAUSTED", |model| {
-            model.refuses(429, &[], &json!({"error": {"code": "insufficient_quota"}}))
+            model.refuses(429, &[], &json!({"error": {"code": "insufficient_quota"}}));
         }),
         ("STREAM_CUT", |model| model.speech().say("He")),
         ("ANSWER_MALFORMED", |model| model.sends("data: {oops}\n\n")),

@@ -61,7 +61,7 @@ pub fn spoken(path: &str, texts: &[&str]) -> String {
     let events = |events: Vec<Value>| -> String {
         events
             .iter()
-            .map(|event| format!("data: {event}\n\n"))
+            .flat_map(|event| ["data: ".to_owned(), event.to_string(), "\n\n".to_owned()])
             .collect()
     };
     if path.ends_with("/messages") {
@@ -87,7 +87,10 @@ pub fn spoken(path: &str, texts: &[&str]) -> String {
             .map(|text| json!({"model": "m-1", "message": {"content": text}, "done": false}));
         let end = json!({"model": "m-1", "message": {"content": ""}, "done": true, "done_reason": "stop",
                          "prompt_eval_count": 11, "eval_count": 5});
-        texts.chain([end]).map(|line| format!("{line}\n")).collect()
+        let lines = texts.chain([end]);
+        lines
+            .flat_map(|line| [line.to_string(), "\n".to_owned()])
+            .collect()
     } else {
         let texts = texts
             .iter()

@@ -198,7 +198,8 @@ async fn a_search_sees_only_its_namespace_and_collection() {
 async fn odd_queries_and_texts_do_no_harm() {
     let server = TestServer::start().await;
     let long = "x".repeat(3_000);
-    let many: String = (0..20_000).map(|n| format!("w{n}-a/b{n} ")).collect();
+    let many: Vec<String> = (0..20_000).map(|n| format!("w{n}-a/b{n}")).collect();
+    let many = many.join(" ");
     store(
         &server,
         "default",

@@ -1,7 +1,7 @@
 //! Finding entries by meaning, where Postgres has the extension `vector`.
 //!
 //! Most installations do not have it. The variable `SYNAPPS_TEST_VECTOR_POSTGRES` names the directory of the programs
-//! of one that has (those in the package `pgserver` of PyPI do); without it, and without the extension in the usual
+//! of one that has (those in the package `pgserver` of `PyPI` do); without it, and without the extension in the usual
 //! cluster, these tests say so and do nothing.
 
 use std::sync::Arc;
