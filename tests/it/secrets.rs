@@ -43,7 +43,6 @@ pub async fn create(
 }
 
 /// A flow that sends a request and gives what came back.
-#[expect(clippy::needless_pass_by_value, reason = "reads better with `json!`")]
 fn asking(id: &str, config: Value) -> Flow {
     flow_with_ends(id)
         .node("ask", "http_request", config)

@@ -24,121 +24,100 @@ const JOINED: &str = "{{ input.letters | join }}";
 
 /// Nodes that follow a step with a secret: id, kind and config.
 fn followers(name: &str) -> Vec<(&'static str, &'static str, Value)> {
-    let javascript = "const text = String.fromCodePoint(...context.input.codes)";
-    let python = "text = ''.join(map(chr, context['input']['codes']))";
-    let code = |language: &str, begin: &str, rest: &str| json!({"language": language, "code": format!("{begin}\n{rest}")});
-    let memory = |operation: &str, more: Value| {
-        let mut data = json!({"operation": operation, "namespace": name});
-        data.as_object_mut()
-            .unwrap()
-            .extend(more.as_object().unwrap().clone());
-        data
-    };
-    let program =
-        "console.log(text); console.log(JSON.stringify(data)); result = {[text]: [text, data]}";
-    vec![
-        ("js", "code", code("javascript", javascript, program)),
-        (
-            "js-throws",
-            "code",
-            code("javascript", javascript, "throw new Error(`not ${text}`)"),
-        ),
-        (
-            "js-throws-much",
-            "code",
-            code(
-                "javascript",
-                javascript,
-                "throw new Error(`no ${text} `.repeat(9000))",
-            ),
-        ),
-        (
-            "py",
-            "code",
-            code("python", python, "print(text, data)\nresult = [text, data]"),
-        ),
-        (
-            "py-raises",
-            "code",
-            code("python", python, "print(text)\nraise ValueError(text)"),
-        ),
-        (
-            "py-raises-much",
-            "code",
-            code("python", python, "raise ValueError(f'no {text} ' * 9000)"),
-        ),
-        (
-            "py-exits",
-            "code",
-            code(
-                "python",
-                python,
-                "import sys\nsys.stderr.write(text)\nsys.exit(text)",
-            ),
-        ),
-        // More than stands in details, and more than is kept.
-        (
-            "py-prints",
-            "code",
-            code(
-                "python",
-                python,
-                "print((text + ' ') * (40000 // len(text)))",
-            ),
-        ),
-        (
-            "py-prints-much",
-            "code",
-            code(
-                "python",
-                python,
-                "print((text + ' ') * (600000 // len(text)))",
-            ),
-        ),
-        (
-            "echo",
-            "memory",
-            memory("store", json!({"key": "echo", "value": "{{ content }}"})),
-        ),
-        (
-            "made",
-            "memory",
-            memory(
-                "store",
-                json!({"key": "made", "value": {"a": JOINED, "b": [JOINED]}}),
-            ),
-        ),
-        (
-            "named",
-            "memory",
-            memory(
-                "store",
-                json!({"key": JOINED, "tags": [JOINED, "t"], "value": 1}),
-            ),
-        ),
-        (
-            "asked",
-            "memory",
-            memory(
-                "search",
-                json!({"query": JOINED, "tags": [JOINED], "include_metadata": true}),
-            ),
-        ),
-        (
-            "got",
-            "memory",
-            memory("retrieve", json!({"key": JOINED, "query": JOINED})),
-        ),
-        ("gone", "memory", memory("delete", json!({"key": JOINED}))),
-        (
-            "joined",
-            "transform",
-            json!({"operation": "template", "template": format!("<{JOINED}> {{{{ content }}}}")}),
-        ),
+    let template = format!("<{JOINED}> {{{{ content }}}}");
+    let text = json!({"operation": "template", "template": template});
+    let mut followers = vec![
+        ("joined", "transform", text),
         (
             "chosen",
             "switch",
             json!({"source": JOINED, "cases": ["a"]}),
+        ),
+    ];
+    let with_kind = |kind, nodes: Vec<(&'static str, Value)>| {
+        nodes.into_iter().map(move |(id, data)| (id, kind, data))
+    };
+    followers.extend(with_kind("code", programs()));
+    followers.extend(with_kind("memory", memories(name)));
+    followers
+}
+
+/// Programs that show the value in all ways: id and config.
+fn programs() -> Vec<(&'static str, Value)> {
+    let begin = |language: &str| match language {
+        "javascript" => "const text = String.fromCodePoint(...context.input.codes)",
+        _ => "text = ''.join(map(chr, context['input']['codes']))",
+    };
+    let programs = [
+        (
+            "js",
+            "javascript",
+            "console.log(text); console.log(JSON.stringify(data)); result = {[text]: [text, data]}",
+        ),
+        ("js-throws", "javascript", "throw new Error(`not ${text}`)"),
+        (
+            "js-throws-much",
+            "javascript",
+            "throw new Error(`no ${text} `.repeat(9000))",
+        ),
+        ("py", "python", "print(text, data)\nresult = [text, data]"),
+        ("py-raises", "python", "print(text)\nraise ValueError(text)"),
+        (
+            "py-raises-much",
+            "python",
+            "raise ValueError(f'no {text} ' * 9000)",
+        ),
+        (
+            "py-exits",
+            "python",
+            "import sys\nsys.stderr.write(text)\nsys.exit(text)",
+        ),
+        // More than stands in details, and more than is kept.
+        (
+            "py-prints",
+            "python",
+            "print((text + ' ') * (40000 // len(text)))",
+        ),
+        (
+            "py-prints-much",
+            "python",
+            "print((text + ' ') * (600000 // len(text)))",
+        ),
+    ];
+    let programs = programs.map(|(id, language, rest)| {
+        let code = format!("{}\n{rest}", begin(language));
+        (id, json!({"language": language, "code": code}))
+    });
+    programs.into()
+}
+
+/// Memories of the value, and under its name: id and config.
+fn memories(name: &str) -> Vec<(&'static str, Value)> {
+    vec![
+        (
+            "echo",
+            json!({"namespace": name, "key": "echo", "value": "{{ content }}"}),
+        ),
+        (
+            "made",
+            json!({"namespace": name, "key": "made", "value": {"a": JOINED, "b": [JOINED]}}),
+        ),
+        (
+            "named",
+            json!({"namespace": name, "key": JOINED, "tags": [JOINED, "t"], "value": 1}),
+        ),
+        (
+            "asked",
+            json!({"namespace": name, "operation": "search", "query": JOINED, "tags": [JOINED],
+                         "include_metadata": true}),
+        ),
+        (
+            "got",
+            json!({"namespace": name, "operation": "retrieve", "key": JOINED, "query": JOINED}),
+        ),
+        (
+            "gone",
+            json!({"namespace": name, "operation": "delete", "key": JOINED}),
         ),
     ]
 }
