@@ -1,6 +1,6 @@
 //! One call of a language model: a request goes out, its answer comes back piece by piece.
 //!
-//! Each provider's own API is spoken over the HTTP client of the guarded way out; [`wire`] holds what differs between
+//! Each provider's own API is spoken over the HTTP client of the guarded way out; `wire` holds what differs between
 //! them. The answer is always asked for as a stream, and an answer counts only when the provider has said that it is
 //! whole: one that breaks off before is [`Reason::StreamCut`], however well it reads. All that comes is bounded, since
 //! whoever writes a flow may choose who answers.

@@ -19,7 +19,7 @@ CREATE TABLE secrets (
 
 COMMENT ON TABLE secrets IS 'What is known of a secret beside its values.';
 COMMENT ON COLUMN secrets.namespace IS 'Whose secret it is.';
-COMMENT ON COLUMN secrets.name IS 'What flows call it: {{ secrets.<name> }}.';
+COMMENT ON COLUMN secrets.name IS 'What flows call it, below `secrets`.';
 COMMENT ON COLUMN secrets.hosts IS 'The hosts that its values are sent to; empty for any.';
 COMMENT ON COLUMN secrets.latest_version IS 'The number of the newest version.';
 COMMENT ON COLUMN secrets.edition IS 'Another one after each change: by it processes notice that what they hold in memory is old.';

@@ -1,4 +1,4 @@
-//! `artist`: the predecessor's name for one that draws; a preset of [`image`](super::image).
+//! `artist`: the predecessor's name for one that draws; a preset of `image`.
 
 use schemars::JsonSchema;
 use serde::Deserialize;

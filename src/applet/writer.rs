@@ -1,4 +1,4 @@
-//! `writer`: the predecessor's name for a model that writes; a preset of [`llm`](super::llm).
+//! `writer`: the predecessor's name for a model that writes; a preset of `llm`.
 
 use schemars::JsonSchema;
 use serde::Deserialize;

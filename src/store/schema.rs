@@ -229,7 +229,7 @@ diesel::table! {
     secrets (namespace, name) {
         /// Whose secret it is.
         namespace -> Text,
-        /// What flows call it: {{ secrets.<name> }}.
+        /// What flows call it, below `secrets`.
         name -> Text,
         description -> Text,
         /// The hosts that its values are sent to; empty for any.
