@@ -156,6 +156,7 @@ impl Files {
         }
         Ok(())
     }
+
     /// Copies all files of another run.
     ///
     /// # Errors

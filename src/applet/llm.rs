@@ -6,6 +6,7 @@
 pub(super) mod check;
 mod compose;
 mod config;
+pub(in crate::applet) mod headers;
 mod outcome;
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,24 @@ use crate::run::event::ChunkKey;
 /// The most bytes of one chunk.
 pub const CHUNK_BYTES: usize = 256 * 1024;
 
+/// `INSERT` of selected chunks; those that are there stay as they are.
+macro_rules! insert {
+    ($chunks:expr) => {
+        diesel::insert_into(dsl::payload_chunks)
+            .values($chunks)
+            .into_columns((
+                dsl::namespace,
+                dsl::run_id,
+                dsl::step_path,
+                dsl::attempt,
+                dsl::epoch,
+                dsl::chunk,
+                dsl::data,
+            ))
+            .on_conflict_do_nothing()
+    };
+}
+
 /// Writes a payload in chunks, before the event that names it.
 ///
 /// A repeated call with the same key and content changes nothing.
@@ -138,20 +156,7 @@ pub async fn copy(
             dsl::chunk,
             dsl::data,
         ));
-    diesel::insert_into(dsl::payload_chunks)
-        .values(chunks)
-        .into_columns((
-            dsl::namespace,
-            dsl::run_id,
-            dsl::step_path,
-            dsl::attempt,
-            dsl::epoch,
-            dsl::chunk,
-            dsl::data,
-        ))
-        .on_conflict_do_nothing()
-        .execute(conn)
-        .await?;
+    insert!(chunks).execute(conn).await?;
     Ok(find_size(conn, to, place).await?.unwrap_or(0))
 }
 
@@ -212,19 +217,6 @@ pub async fn copy_below(
             dsl::chunk,
             dsl::data,
         ));
-    diesel::insert_into(dsl::payload_chunks)
-        .values(chunks)
-        .into_columns((
-            dsl::namespace,
-            dsl::run_id,
-            dsl::step_path,
-            dsl::attempt,
-            dsl::epoch,
-            dsl::chunk,
-            dsl::data,
-        ))
-        .on_conflict_do_nothing()
-        .execute(conn)
-        .await?;
+    insert!(chunks).execute(conn).await?;
     Ok(())
 }

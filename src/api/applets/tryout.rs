@@ -50,14 +50,11 @@ impl Api {
             let description = format!("has more than {MOST_RESULTS} entries");
             checks.add("results", "TOO_MANY", description);
         }
-        let Some(node) = request.node else {
-            checks.extend([required("node")]);
-            checks.finish()?;
-            return Err(Error::field(required("node")));
-        };
-        let (id, found) = (node.id.clone(), node.id.is_empty());
-        if found {
-            checks.extend([required("node.id")]);
+        let is_given = request.node.is_some();
+        let node = request.node.unwrap_or_default();
+        let id = node.id.clone();
+        if id.is_empty() {
+            checks.extend([required(if is_given { "node.id" } else { "node" })]);
         }
         if results.contains_key(&NodeId::new(id.clone())) {
             checks.add("results", "DUPLICATE", "names the node itself");

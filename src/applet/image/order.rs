@@ -1,12 +1,13 @@
 //! From a rendered config and the node's input to what is ordered of whom.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 use serde_json::{Map, Value};
 
 use super::check::MAX_PROMPT_CHARS;
 use super::config::{Config, Painter, ResponseFormat};
 use crate::applet::http_request::Secret;
 use crate::applet::llm::check::has_credentials;
+use crate::applet::llm::headers;
 use crate::applet::{Context, Error};
 use crate::provider::{Chosen, Provider, catalogue};
 use crate::value;
@@ -73,7 +74,7 @@ pub(super) fn of(context: &Context, config: Config) -> Result<Order, Error> {
         n: config.n.into_value().map_err(invalid)?,
         response_format: config.response_format,
         has_credentials: has_credentials(&config.headers),
-        headers: headers(&config.headers)?,
+        headers: headers::of(&config.headers)?,
         extra: config.extra,
         api_key: config.api_key,
         base_url: config.base_url,
@@ -99,20 +100,6 @@ fn prompt(own: Option<String>, input: &Value) -> Result<String, Error> {
 
 fn trimmed(text: Option<String>) -> String {
     text.map(|text| text.trim().to_owned()).unwrap_or_default()
-}
-
-/// Headers as they are sent; null leaves one out.
-fn headers(entries: &Map<String, Value>) -> Result<HeaderMap, Error> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in entries.iter().filter(|(_, value)| !value.is_null()) {
-        // Neither the value nor the error about it is told: it may be a secret.
-        let wrong = || invalid(format!("headers.{name} holds what no header can hold"));
-        let key = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| wrong())?;
-        let mut value = HeaderValue::from_str(&value::to_text(value)).map_err(|_| wrong())?;
-        value.set_sensitive(true);
-        headers.insert(key, value);
-    }
-    Ok(headers)
 }
 
 fn invalid(error: impl std::fmt::Display) -> Error {

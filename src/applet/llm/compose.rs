@@ -1,10 +1,11 @@
 //! From a rendered config and the node's input to what is asked of whom.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 use serde_json::{Map, Value};
 
 use super::check;
 use super::config::{Config, Fallback, Speaker, Text};
+use super::headers;
 use crate::applet::http_request::Secret;
 use crate::applet::{Context, Error};
 use crate::expression::json_path::JsonPath;
@@ -111,26 +112,12 @@ fn target(of: Fallback) -> Result<Target, Error> {
         provider,
         model,
         has_credentials: check::has_credentials(&of.headers),
-        headers: headers(&of.headers)?,
+        headers: headers::of(&of.headers)?,
         extra: of.extra,
         on: of.on,
         api_key: of.api_key,
         base_url: of.base_url,
     })
-}
-
-/// Headers as they are sent; null leaves one out.
-fn headers(entries: &Map<String, Value>) -> Result<HeaderMap, Error> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in entries.iter().filter(|(_, value)| !value.is_null()) {
-        // Neither the value nor the error about it is told: it may be a secret.
-        let wrong = || invalid(format!("headers.{name} holds what no header can hold"));
-        let key = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| wrong())?;
-        let mut value = HeaderValue::from_str(&value::to_text(value)).map_err(|_| wrong())?;
-        value.set_sensitive(true);
-        headers.insert(key, value);
-    }
-    Ok(headers)
 }
 
 fn conversation(context: &Context, config: &Config) -> Result<Vec<Message>, Error> {
