@@ -1,4 +1,4 @@
-//! What steps show while they work: tokens of a model, lines of a program, how far they have come.
+//! What steps show while they work: tokens of a model, lines of a program.
 //!
 //! A draft is a text that grows. It is no history: it lives in the memory of the process that makes the attempt, and
 //! ends with it. A [`Pen`] writes it and never waits for anybody; a [`Reader`] shows what it has not shown yet, so that
@@ -28,8 +28,6 @@ pub enum Kind {
     Output,
     /// What the step logs.
     Log,
-    /// How far it has come, for people.
-    Progress,
 }
 
 /// The attempt that a text belongs to.
@@ -92,11 +90,6 @@ impl Pen {
     /// Adds to what the step logs.
     pub fn log(&self, text: &str) {
         self.write(Kind::Log, text);
-    }
-
-    /// Adds to what says how far the step has come.
-    pub fn progress(&self, text: &str) {
-        self.write(Kind::Progress, text);
     }
 
     /// Throws away the output so far: it is made anew, as by another model.

@@ -80,7 +80,6 @@ fn delta(piece: &Piece) -> StepDelta {
         kind: match piece.kind {
             Kind::Output => DeltaKind::Output,
             Kind::Log => DeltaKind::Log,
-            Kind::Progress => DeltaKind::Progress,
         }
         .into(),
         offset: i64::try_from(piece.offset).unwrap_or(i64::MAX),
