@@ -131,8 +131,8 @@ impl Engine {
             take_over_until: right.map(|left| parts.clock.now() + left),
         };
         let ticked = executors::tick(&mut conn, request).await?;
-        for key in ticked.claimed {
-            self.adopt(key);
+        for claim in ticked.claimed {
+            self.adopt(claim.key);
         }
         for letter in ticked.letters {
             let mailbox = self.open().get(&letter.key).cloned();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{
-    BigInt, Double, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
+    BigInt, Bool, Double, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
@@ -109,11 +109,20 @@ pub struct TickRequest {
     pub take_over_until: Option<DateTime<Utc>>,
 }
 
+/// A run that belongs to the executor now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Which run.
+    pub key: RunKey,
+    /// Whether its executor died with it: what was in flight may be what killed it.
+    pub died: bool,
+}
+
 /// What a tick found.
 #[derive(Clone, Debug, Default)]
 pub struct Ticked {
     /// Runs that belong to the executor now.
-    pub claimed: Vec<RunKey>,
+    pub claimed: Vec<Claim>,
     /// Letters to runs that belonged to it before.
     pub letters: Vec<Letter>,
 }
@@ -128,6 +137,8 @@ struct TickRow {
     inbox_id: Option<i64>,
     #[diesel(sql_type = Nullable<Text>)]
     data: Option<String>,
+    #[diesel(sql_type = Bool)]
+    died: bool,
 }
 
 /// Claims runs that are due or whose executor is gone, epoch + 1 each, and reads the letters of the executor's runs.
@@ -143,23 +154,23 @@ struct TickRow {
 /// As every query.
 pub async fn tick(conn: &mut AsyncPgConnection, request: TickRequest) -> Result<Ticked> {
     let rows: Vec<TickRow> = diesel::sql_query(
-        "WITH gone AS (SELECT executor_id FROM executors \
+        "WITH gone AS (SELECT executor_id, NOT retired AS died FROM executors \
          WHERE executor_id <> $1 AND (retired OR (now() < $3 AND lease_until < now()))), \
          due AS (SELECT d.namespace, d.run_id FROM generate_series($5::integer, $6::integer, -1) AS p(priority), \
          LATERAL (SELECT namespace, run_id FROM workflow_runs WHERE priority = p.priority AND wake_at <= now() \
          AND event_format <= $4 ORDER BY wake_at LIMIT $2 FOR UPDATE SKIP LOCKED) d LIMIT $2), \
-         orphaned AS (SELECT namespace, run_id FROM workflow_runs WHERE executor_id IN (SELECT executor_id FROM gone) \
-         AND event_format <= $4 LIMIT $2 FOR UPDATE SKIP LOCKED), \
+         orphaned AS (SELECT r.namespace, r.run_id, g.died FROM workflow_runs r JOIN gone g ON g.executor_id = r.executor_id \
+         WHERE r.event_format <= $4 LIMIT $2 FOR UPDATE OF r SKIP LOCKED), \
          asked AS (SELECT r.namespace, r.run_id FROM run_inbox i \
          JOIN workflow_runs r ON r.namespace = i.namespace AND r.run_id = i.run_id \
          WHERE i.kind <> 'ADMITTED' AND r.wake_at <= now() AND r.event_format <= $4 \
          AND (r.state <> 'QUEUED' OR i.kind IN ('CANCEL', 'PAUSE')) LIMIT 100 FOR UPDATE OF r SKIP LOCKED), \
-         roomy AS (SELECT namespace, run_id FROM orphaned UNION ALL SELECT namespace, run_id FROM due LIMIT $2), \
-         picked AS (SELECT namespace, run_id FROM asked UNION SELECT namespace, run_id FROM roomy), \
+         roomy AS (SELECT namespace, run_id, died FROM orphaned UNION ALL SELECT namespace, run_id, false FROM due LIMIT $2), \
+         picked AS (SELECT namespace, run_id, false AS died FROM asked UNION SELECT namespace, run_id, died FROM roomy), \
          claimed AS (UPDATE workflow_runs r SET executor_id = $1, epoch = r.epoch + 1, wake_at = NULL FROM picked p \
-         WHERE r.namespace = p.namespace AND r.run_id = p.run_id AND r.ended_at IS NULL RETURNING r.namespace, r.run_id) \
-         SELECT namespace, run_id, NULL::bigint AS inbox_id, NULL::text AS data FROM claimed \
-         UNION ALL SELECT i.namespace, i.run_id, i.inbox_id, i.data::text FROM run_inbox i \
+         WHERE r.namespace = p.namespace AND r.run_id = p.run_id AND r.ended_at IS NULL RETURNING r.namespace, r.run_id, p.died) \
+         SELECT namespace, run_id, NULL::bigint AS inbox_id, NULL::text AS data, died FROM claimed \
+         UNION ALL SELECT i.namespace, i.run_id, i.inbox_id, i.data::text, false FROM run_inbox i \
          JOIN workflow_runs r ON r.namespace = i.namespace AND r.run_id = i.run_id WHERE r.executor_id = $1",
     )
     .bind::<SqlUuid, _>(request.executor.uuid())
@@ -184,7 +195,7 @@ pub async fn tick(conn: &mut AsyncPgConnection, request: TickRequest) -> Result<
                     request: Request::decode(&data)?,
                 });
             }
-            (None, None) => ticked.claimed.push(key),
+            (None, None) => ticked.claimed.push(Claim { key, died: row.died }),
             _ => return Err(Error::Corrupt(format!("a letter to run {key} has no text"))),
         }
     }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use diesel_async::AsyncPgConnection;
-use synapps::ids::{ExecutorId, RunKey};
+use synapps::ids::ExecutorId;
 use synapps::run::event::FORMAT;
 use synapps::store::Store;
-use synapps::store::executors::{self, TickRequest, Ticked};
+use synapps::store::executors::{self, Claim, TickRequest, Ticked};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -86,8 +86,8 @@ impl Floor {
     }
 }
 
-fn ids(runs: &[RunKey]) -> Vec<Uuid> {
-    let mut ids: Vec<Uuid> = runs.iter().map(|run| run.run_id.uuid()).collect();
+fn ids(claims: &[Claim]) -> Vec<Uuid> {
+    let mut ids: Vec<Uuid> = claims.iter().map(|claim| claim.key.run_id.uuid()).collect();
     ids.sort();
     ids
 }
@@ -105,6 +105,7 @@ async fn the_runs_of_a_dead_executor_are_taken_over_in_the_next_epoch() {
 
     assert!(alive.claimed.is_empty(), "its lease lasts");
     assert_eq!(ids(&claimed.claimed), [run]);
+    assert!(claimed.claimed[0].died);
     assert!(again.claimed.is_empty(), "it has it already");
     assert_eq!(floor.owner_and_epoch(run).await, (Some(heir), 2));
 }
@@ -122,6 +123,7 @@ async fn who_may_not_take_over_yet_leaves_the_dead_alone_and_still_takes_from_th
     let claimed = floor.tick(heir, false).await;
 
     assert_eq!(ids(&claimed.claimed), [of_retired]);
+    assert!(!claimed.claimed[0].died, "its executor has left in order");
     assert_eq!(floor.owner_and_epoch(of_dead).await, (Some(dead), 1));
 }
 
