@@ -15,8 +15,8 @@ use tokio::net::unix;
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::{oneshot, watch};
 
-use super::cluster::Cluster;
 use super::database::Database;
+use super::pooler;
 use message::{Message, Statements};
 
 /// When a connection is cut.
@@ -189,7 +189,7 @@ async fn forward(client: TcpStream, shared: &Shared) {
         return;
     }
     client.set_nodelay(true).unwrap();
-    let server = UnixStream::connect(Cluster::get().socket()).await.unwrap();
+    let server = UnixStream::connect(pooler::upstream()).await.unwrap();
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let answer = watch::Sender::new(Answer::Passed);
