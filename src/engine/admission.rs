@@ -231,13 +231,16 @@ impl Engine {
             Passage::Admitted => {
                 self.inner.hub.publish(&birth.key, &free);
                 if here {
+                    counted.seat.give_back();
                     self.adopt(birth.key.clone());
                 } else {
                     self.one_waits();
                 }
             }
             Passage::Queued(_) => self.inner.hub.publish(&birth.key, &blocked),
-            Passage::Refused { .. } | Passage::QueueFull | Passage::Taken(..) => {}
+            Passage::Refused { .. } | Passage::QueueFull | Passage::Taken(..) => {
+                counted.seat.give_back();
+            }
         }
         Ok(passage)
     }
