@@ -236,7 +236,7 @@ mod tests {
         let mut watcher = hub.subscribe_with_drafts(&key).expect("one fits");
         let mut reader = watcher.take_drafts().expect("they were asked for");
         let mut feed = hub.feed(&key).expect("it is watched");
-        let mut shown = |reader: &mut crate::hub::drafts::Reader| {
+        let shown = |reader: &mut crate::hub::drafts::Reader| {
             let piece = reader.find_next(None)?;
             reader.shown(&piece);
             Some((piece.offset, piece.text))
