@@ -27,6 +27,7 @@ mod start;
 pub mod tryout;
 mod view;
 mod wakes;
+mod whereabouts;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -48,6 +49,8 @@ use self::payloads::Payloads;
 use self::plan::Plans;
 use self::pool::Pool;
 use self::wakes::Wakes;
+pub(crate) use self::whereabouts::Drive;
+use self::whereabouts::Positions;
 use crate::applet::registry::Registry;
 use crate::cpu::Cpu;
 use crate::crash_points::reach;
@@ -138,6 +141,7 @@ struct Inner {
     parts: Arc<Parts>,
     hub: Hub,
     changes: Changes,
+    positions: watch::Sender<Positions>,
     registry: Registry,
     /// The mailbox of each run that is in memory.
     open: Mutex<HashMap<RunKey, mpsc::Sender<Message>>>,
@@ -320,6 +324,7 @@ impl Engine {
                 parts: Arc::new(parts),
                 hub,
                 changes: Changes::default(),
+                positions: watch::Sender::new(Positions::default()),
                 registry,
                 open: Mutex::default(),
                 drivers: TaskTracker::new(),

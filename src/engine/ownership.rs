@@ -168,26 +168,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Tells watchers here how far runs have come that are driven elsewhere, or by nobody.
-    async fn poll_watched(&self, conn: &mut AsyncPgConnection) -> store::Result<()> {
-        let elsewhere: Vec<RunKey> = {
-            let open = self.open();
-            self.inner
-                .hub
-                .watched()
-                .into_iter()
-                .filter(|key| !open.contains_key(key))
-                .collect()
-        };
-        if elsewhere.is_empty() {
-            return Ok(());
-        }
-        for (key, last_sequence) in runs::positions(conn, &elsewhere).await? {
-            self.inner.hub.behind(&key, last_sequence);
-        }
-        Ok(())
-    }
-
     /// Drives a run that was claimed, once its history is read; repeats that until the database answers.
     pub(super) fn adopt(&self, key: RunKey) {
         let (mailbox, messages) = mpsc::channel(MAILBOX);

@@ -19,6 +19,7 @@ use crate::flow::validate::Limits;
 use crate::memory::embedder::Embedder;
 use crate::memory::{self, Memory};
 use crate::provider::Providers;
+use crate::relay;
 use crate::sandbox::Sandbox;
 use crate::secrets::Vault;
 use crate::store::{self, Store, migrate};
@@ -99,8 +100,10 @@ pub(super) async fn assemble(config: &Config, address: SocketAddr) -> Result<Par
     });
     let settings = engine_settings(config, address);
     let engine = Engine::launch(settings, store, registry, cpu, egress, vault).await?;
+    relay::keep(&engine);
+    let routes = api::routes(engine.clone(), checks, api_settings(config));
     Ok(Parts {
-        routes: api::routes(engine.clone(), checks, api_settings(config)),
+        routes: routes.add_service(relay::service(engine.clone())),
         database: engine.reachable(),
         drain: Drain::new(|timeout| async move {
             engine.stop(timeout).await;
@@ -168,6 +171,14 @@ fn engine_settings(config: &Config, address: SocketAddr) -> engine::Settings {
         partition_width: config.database.pool.partition_width,
         address: match &config.listen.advertise {
             Some(advertised) => advertised.clone(),
+            // Everybody would reach themselves there.
+            None if address.ip().is_unspecified() => {
+                tracing::info!(
+                    "other replicas do not know where to reach this one: what they watch of its runs is polled, unless \
+                     --advertise (SYNAPPS_ADVERTISE) is set"
+                );
+                String::new()
+            }
             None => address.to_string(),
         },
         alone: config.alone,
