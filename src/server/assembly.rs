@@ -11,7 +11,7 @@ use tonic::service::Routes;
 use super::Error;
 use crate::api;
 use crate::applet::registry::{Registry, Services};
-use crate::config::{Config, Migrate};
+use crate::config::{Config, Migrate, Switch};
 use crate::cpu::Cpu;
 use crate::egress::Egress;
 use crate::engine::{self, Engine};
@@ -78,8 +78,12 @@ impl fmt::Debug for Drain {
 pub(super) async fn assemble(config: &Config, address: SocketAddr) -> Result<Parts, Error> {
     // Before the database, which takes longer, and for nothing if this fails.
     let vault = Vault::new(config.secrets.find_keys()?);
-    let store =
-        Store::connect(&store_settings(&config.database.url, &config.database.pool)).await?;
+    let direct_url = config.database.direct_url.as_ref();
+    let store = Store::connect(&store::Settings {
+        direct_url: direct_url.map(|url| url.expose().to_owned()),
+        ..store_settings(&config.database.url, &config.database.pool)
+    })
+    .await?;
     let about = About {
         schema: schema(&store, config.database.migrate).await?,
         postgres: store.server().version.clone(),
@@ -135,7 +139,8 @@ async fn schema(store: &Store, migrate: Migrate) -> store::Result<String> {
             for version in migrate::run(store).await? {
                 tracing::info!(migration.version = version, "migrated");
             }
-            migrate::status(store).await?
+            // By the other way to the database, if there are two: they might not lead to the same one.
+            migrate::check(store).await?
         }
         Migrate::Off => migrate::check(store).await?,
     };
@@ -163,6 +168,9 @@ fn engine_settings(config: &Config, address: SocketAddr) -> engine::Settings {
         journal_lanes: usize::from(execution.journal_lanes),
         max_concurrent_steps: count(execution.max_concurrent_steps),
         max_open_runs: count(execution.max_open_runs),
+        max_queued_runs: config.limits.max_queued_runs.into(),
+        max_queued_runs_per_namespace: config.limits.max_queued_runs_per_namespace.into(),
+        notify: execution.notify == Switch::On,
         max_watchers: count(config.limits.max_watchers),
         lease: execution.lease,
         max_run_time: execution.max_run_time,
