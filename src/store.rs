@@ -49,6 +49,9 @@ use diesel_async::AsyncPgConnection;
 pub use self::error::{Class, Error, Failure, Result};
 pub use self::pool::Connection;
 
+/// How long the server may take to let us in for the first time, and to answer what it is.
+const PREFLIGHT_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// How to reach the database, and what a connection may do.
 #[derive(Clone)]
 pub struct Settings {
@@ -58,6 +61,9 @@ pub struct Settings {
     pub pool_size: usize,
     /// How long a request waits for a connection to come free, or for a new one to be made: 5 s unless set.
     pub wait_timeout: Duration,
+    /// How long the journal waits for the answer to a statement before it takes the connection for lost: 5 s unless
+    /// set.
+    pub answer_timeout: Duration,
     /// The longest that a statement may take: 30 s unless set.
     pub statement_timeout: Duration,
     /// The longest that a statement may wait for a lock: 10 s unless set.
@@ -74,6 +80,7 @@ impl Settings {
             url: url.into(),
             pool_size: 16,
             wait_timeout: Duration::from_secs(5),
+            answer_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(10),
             idle_in_transaction_timeout: Duration::from_secs(30),
@@ -87,6 +94,7 @@ impl fmt::Debug for Settings {
         f.debug_struct("Settings")
             .field("pool_size", &self.pool_size)
             .field("wait_timeout", &self.wait_timeout)
+            .field("answer_timeout", &self.answer_timeout)
             .field("statement_timeout", &self.statement_timeout)
             .field("lock_timeout", &self.lock_timeout)
             .field(
@@ -129,7 +137,10 @@ impl Store {
     /// [`Error::Setup`], which says what to do; [`Error::Unavailable`] where only waiting helps.
     pub async fn connect(settings: &Settings) -> Result<Self> {
         let dialer = Arc::new(dial::Dialer::new(settings)?);
-        let server = Box::pin(preflight::check(&dialer)).await?;
+        let checking = Box::pin(preflight::check(&dialer));
+        let server = tokio::time::timeout(PREFLIGHT_TIMEOUT, checking)
+            .await
+            .map_err(|_| Error::no_answer("the first connection"))??;
         let pool = pool::build(Arc::clone(&dialer), settings);
         Ok(Self {
             parts: Arc::new(Parts {
@@ -186,6 +197,18 @@ impl Store {
     /// [`Error::Unavailable`] when it cannot be made.
     pub async fn lane(&self) -> Result<lane::Lane> {
         Box::pin(lane::Lane::open(&self.parts.dialer)).await
+    }
+
+    /// Uses no connection of the pool again that was made before now: where the database has been away, they may lead
+    /// to a server that is not the primary any more.
+    pub fn distrust_connections(&self) {
+        self.parts.dialer.distrust();
+    }
+
+    /// Ends all connections of the pool and of lanes, with whatever is asked on them: the server does not answer, and
+    /// nobody knows whether it ever will. New ones are made as they are needed.
+    pub fn cut_connections(&self) {
+        self.parts.dialer.cut_all();
     }
 
     /// What the store was connected with.
