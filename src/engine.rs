@@ -20,10 +20,12 @@ mod pause;
 pub mod payloads;
 mod plan;
 mod pool;
+mod reach;
 mod resolve;
 mod retry;
 pub mod signal;
 mod start;
+mod stranded;
 pub mod tryout;
 mod view;
 mod wakes;
@@ -40,13 +42,15 @@ use tracing::{error, info, warn};
 
 use self::admission::Doors;
 use self::changes::Changes;
-use self::children::Order;
+use self::children::{Order, Orders};
 use self::clock::Clock;
 use self::driver::Message;
 use self::lease::{Lease, Moment};
 use self::payloads::Payloads;
 use self::plan::Plans;
 use self::pool::Pool;
+use self::reach::Intake;
+use self::stranded::Search;
 use self::wakes::Wakes;
 use crate::applet::registry::Registry;
 use crate::cpu::Cpu;
@@ -109,7 +113,7 @@ pub(crate) struct Parts {
     clock: Clock,
     lease: Lease,
     doors: Doors,
-    orders: mpsc::UnboundedSender<Order>,
+    orders: Orders,
 }
 
 impl Parts {
@@ -121,8 +125,7 @@ impl Parts {
 
     /// Has something done for a run that goes beyond it: its children started, cancelled, told of.
     fn order(&self, order: Order) {
-        // There is nobody to do it only when the process ends; what was durable is ordered again by the next owner.
-        self.orders.send(order).ok();
+        self.orders.send(order);
     }
 }
 
@@ -147,6 +150,10 @@ struct Inner {
     abandon: CancellationToken,
     tick_soon: Notify,
     wakes: Wakes,
+    stranded: Search,
+    intake: Intake,
+    /// Whether the lease could be renewed lately.
+    renewing: watch::Sender<bool>,
     reachable: watch::Sender<bool>,
 }
 
@@ -252,6 +259,12 @@ pub enum Error {
     /// The database does not take the run, whatever is tried.
     #[error("{0}")]
     Rejected(String),
+    /// As much is being started as fits into memory before it is durable.
+    #[error("{limit} bytes of runs are being started")]
+    TooManyStarts {
+        /// The most bytes.
+        limit: usize,
+    },
     /// There are too many watchers.
     #[error(transparent)]
     TooManyWatchers(#[from] hub::TooMany),
@@ -296,7 +309,7 @@ impl Engine {
             &loops,
             &abandon,
         );
-        let (orders, to_be_done) = mpsc::unbounded_channel();
+        let (orders, to_be_done) = Orders::new();
         let parts = Parts {
             orders,
             executor,
@@ -328,9 +341,13 @@ impl Engine {
                 abandon,
                 tick_soon: Notify::new(),
                 wakes: Wakes::default(),
+                stranded: Search::default(),
+                intake: Intake::default(),
+                renewing: watch::Sender::new(true),
                 reachable: watch::Sender::new(true),
             }),
         };
+        engine.keep_watching_the_database();
         engine.keep_lease(renewals);
         engine.keep_ticking();
         engine.keep_children(to_be_done);
@@ -424,7 +441,7 @@ impl Engine {
         &self.inner.watches
     }
 
-    /// Whether the database could be reached lately, and each change of that.
+    /// Whether the database could be reached and written to lately, and each change of that.
     #[must_use]
     pub fn reachable(&self) -> watch::Receiver<bool> {
         self.inner.reachable.subscribe()

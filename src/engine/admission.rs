@@ -15,6 +15,7 @@ use tracing::warn;
 use super::attempt::Placed;
 use super::children::Order;
 use super::plan::{OpenRuns, Plan};
+use super::reach::away;
 use super::start::unowned;
 use super::{Engine, Error};
 use crate::flow::Violation;
@@ -211,6 +212,9 @@ impl Engine {
             ..birth.row()
         };
         let opened = self.inner.parts.doors.open(gate.namespace, gate.key).await;
+        if birth.given_up.is_cancelled() {
+            return Err(away());
+        }
         let written = async {
             let mut conn = self.store().conn().await?;
             admission::bear(&mut conn, self.inner.parts.executor, gate, rows).await

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::admission::Counted;
 use super::attempt::Placed;
 use super::driver::{self, Message};
 use super::payloads::Encoded;
 use super::plan::Plan;
+use super::reach::away;
 use super::{Engine, Error, Start, Started};
 use crate::hub::Subscription;
 use crate::ids::RunKey;
@@ -45,6 +47,8 @@ pub(super) struct Newborn {
     pub(super) parent: Option<Parent>,
     /// The run whose outputs it may use, if it is a fork.
     pub(super) origin: Option<Origin>,
+    /// Set when whoever wanted it has been told that it was not started.
+    pub(super) given_up: CancellationToken,
 }
 
 impl Engine {
@@ -81,8 +85,9 @@ impl Engine {
             input: Arc::new(start.input),
             parent: None,
             origin: None,
+            given_up: CancellationToken::new(),
         };
-        let born = self.bring_forth(plan, newborn).await?;
+        let born = self.take_in(plan, newborn).await?;
         self.answer(key, start.request, born, subscription, watch)
     }
 
@@ -119,6 +124,7 @@ impl Engine {
             created_at: newborn.created_at,
             events: Arc::default(),
             projection: unowned(newborn.created_at),
+            given_up: newborn.given_up,
         };
         let key = birth.key.clone();
         let is_child = birth.parent.is_some();
@@ -137,7 +143,8 @@ impl Engine {
         };
         let unborn = matches!(
             born,
-            Ok(Born::Before(_) | Born::Reused(_)) | Err(Error::TooManyOpenRuns { .. })
+            Ok(Born::Before(_) | Born::Reused(_) | Born::Unwanted)
+                | Err(Error::TooManyOpenRuns { .. })
         );
         // A child may be started twice, under one id.
         if unborn && has_chunks && !is_child {
@@ -300,6 +307,7 @@ impl Engine {
             }
             Born::Reused(run_id) => Err(Error::RequestIdReused { request_id, run_id }),
             Born::Rejected(reason) => Err(Error::Rejected(reason)),
+            Born::Unwanted => Err(away().into()),
         }
     }
 }

@@ -100,6 +100,10 @@ impl Entry for Move {
         Ok(None)
     }
 
+    fn unwanted(&self) -> Option<Verdict> {
+        None
+    }
+
     fn committed() -> Verdict {
         Verdict::Committed
     }

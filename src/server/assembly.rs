@@ -77,8 +77,11 @@ impl fmt::Debug for Drain {
 pub(super) async fn assemble(config: &Config, address: SocketAddr) -> Result<Parts, Error> {
     // Before the database, which takes longer, and for nothing if this fails.
     let vault = Vault::new(config.secrets.find_keys()?);
-    let store =
-        Store::connect(&store_settings(&config.database.url, &config.database.pool)).await?;
+    let settings = store::Settings {
+        answer_timeout: answer_timeout(config.execution.lease),
+        ..store_settings(&config.database.url, &config.database.pool)
+    };
+    let store = Store::connect(&settings).await?;
     let about = About {
         schema: schema(&store, config.database.migrate).await?,
         postgres: store.server().version.clone(),
@@ -108,6 +111,12 @@ pub(super) async fn assemble(config: &Config, address: SocketAddr) -> Result<Par
         }),
         about,
     })
+}
+
+/// How long the journal waits for an answer: if the database falls silent, there has to be time left of the lease to
+/// ask again.
+fn answer_timeout(lease: Duration) -> Duration {
+    (lease / 3).clamp(Duration::from_secs(2), Duration::from_secs(5))
 }
 
 /// What memory nodes keep, on a migrated database.

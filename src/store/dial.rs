@@ -30,6 +30,8 @@ pub(super) struct Dialer {
     timeout: Duration,
     /// How long a [`Lane`](super::lane::Lane) waits for an answer.
     pub(super) answer_timeout: Duration,
+    /// The longest that a statement may wait for a lock.
+    pub(super) lock_timeout: Duration,
     /// Raised where older connections are not to be used again.
     generation: AtomicU64,
     /// Ends all connections that were made since it was renewed last.
@@ -87,6 +89,7 @@ impl Dialer {
             session: session(settings),
             timeout: settings.wait_timeout.max(Duration::from_secs(1)),
             answer_timeout: settings.answer_timeout,
+            lock_timeout: settings.lock_timeout,
             generation: AtomicU64::new(0),
             cut: Mutex::default(),
         })

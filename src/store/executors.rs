@@ -202,6 +202,24 @@ pub async fn tick(conn: &mut AsyncPgConnection, request: TickRequest) -> Result<
     Ok(ticked)
 }
 
+/// All runs that belong to the executor, as far as is committed.
+///
+/// # Errors
+///
+/// As every query.
+pub async fn owned(conn: &mut AsyncPgConnection, executor: ExecutorId) -> Result<Vec<RunKey>> {
+    let rows: Vec<(String, Uuid)> = workflow_runs::table
+        .filter(workflow_runs::executor_id.eq(executor.uuid()))
+        .select((workflow_runs::namespace, workflow_runs::run_id))
+        .load(conn)
+        .await?;
+    let key = |(namespace, run_id): (String, Uuid)| RunKey {
+        namespace: namespace.into(),
+        run_id: RunId::new(run_id),
+    };
+    Ok(rows.into_iter().map(key).collect())
+}
+
 /// Forgets request ids whose time is over, at most `limit` at once; gives how many.
 ///
 /// # Errors

@@ -34,7 +34,8 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// Connects, and forces generic plans: a custom plan costs five times as much on partitioned tables.
+    /// Connects, and forces generic plans: a custom plan costs five times as much on partitioned tables. A lock is
+    /// waited for no longer than half the time of an answer, so that the server says what it waits for.
     pub(super) async fn open(dialer: &Dialer) -> Result<Self> {
         let (client, line) = dialer.client().await?;
         let mut lane = Self {
@@ -44,9 +45,13 @@ impl Lane {
             is_behind: false,
             statements: HashMap::new(),
         };
+        let lock_timeout = dialer.lock_timeout;
         lane.in_time(async |lane| {
-            let generic = "SET plan_cache_mode = force_generic_plan";
-            Ok(lane.client.batch_execute(generic).await?)
+            let patience = lock_timeout.min(lane.answer_timeout / 2).as_millis();
+            let session = format!(
+                "SET plan_cache_mode = force_generic_plan; SET lock_timeout = {patience}"
+            );
+            Ok(lane.client.batch_execute(&session).await?)
         })
         .await?;
         Ok(lane)
