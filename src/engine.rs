@@ -9,18 +9,21 @@ mod attempt;
 mod cancel;
 pub(crate) mod changes;
 mod children;
+mod claiming;
 mod clock;
 pub mod control;
 mod driver;
 pub mod explain;
 pub mod fork;
+mod intake;
 mod lease;
+mod notifier;
 mod ownership;
 mod pause;
 pub mod payloads;
 mod plan;
 mod pool;
-mod reach;
+pub mod queue;
 mod resolve;
 mod retry;
 pub mod signal;
@@ -29,13 +32,14 @@ mod stranded;
 pub mod tryout;
 mod view;
 mod wakes;
+mod whereabouts;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
@@ -43,17 +47,23 @@ use tracing::{error, info, warn};
 use self::admission::Doors;
 use self::changes::Changes;
 use self::children::{Order, Orders};
+use self::claiming::Claiming;
 use self::clock::Clock;
 use self::driver::Message;
+use self::intake::Intake;
 use self::lease::{Lease, Moment};
+use self::notifier::Notifier;
 use self::payloads::Payloads;
 use self::plan::Plans;
 use self::pool::Pool;
-use self::reach::Intake;
+use self::queue::Queue;
 use self::stranded::Search;
 use self::wakes::Wakes;
+pub(crate) use self::whereabouts::Drive;
+use self::whereabouts::Positions;
 use crate::applet::registry::Registry;
 use crate::cpu::Cpu;
+use crate::crash_points::reach;
 use crate::egress::Egress;
 use crate::files::Files;
 use crate::hub::{self, Hub, Subscription};
@@ -63,6 +73,7 @@ use crate::run::Run;
 use crate::run::state::RunState;
 use crate::secrets::Vault;
 use crate::store::births::Request;
+use crate::store::queue::Queued;
 use crate::store::runs::RunRow;
 use crate::store::{self, Store, executors, partitions};
 
@@ -78,6 +89,12 @@ pub struct Settings {
     pub max_concurrent_steps: usize,
     /// The most runs that are in memory at once; what comes beyond waits in the database.
     pub max_open_runs: usize,
+    /// The most runs that wait for their start, of all namespaces.
+    pub max_queued_runs: u64,
+    /// The most runs of a namespace that wait for their start.
+    pub max_queued_runs_per_namespace: u64,
+    /// Whether replicas tell each other what is there for them, and do not only look for themselves.
+    pub notify: bool,
     /// The most watches at once.
     pub max_watchers: usize,
     /// How long this executor's runs stay its own without a sign of life: 2 to 60 s.
@@ -114,6 +131,8 @@ pub(crate) struct Parts {
     lease: Lease,
     doors: Doors,
     orders: Orders,
+    queue: Queue,
+    notifier: Notifier,
 }
 
 impl Parts {
@@ -140,6 +159,7 @@ struct Inner {
     parts: Arc<Parts>,
     hub: Hub,
     changes: Changes,
+    positions: watch::Sender<Positions>,
     registry: Registry,
     /// The mailbox of each run that is in memory.
     open: Mutex<HashMap<RunKey, mpsc::Sender<Message>>>,
@@ -154,6 +174,9 @@ struct Inner {
     intake: Intake,
     /// Whether the lease could be renewed lately.
     renewing: watch::Sender<bool>,
+    claiming: Claiming,
+    /// Bounds how many starts are under way at once.
+    starting: Semaphore,
     reachable: watch::Sender<bool>,
 }
 
@@ -248,6 +271,12 @@ pub enum Error {
         /// Those that are.
         open: u32,
     },
+    /// As many runs wait for their start as may.
+    #[error(transparent)]
+    QueueFull(#[from] queue::Full),
+    /// As many starts are under way in this process as may be.
+    #[error("{0} starts are under way, which is the most")]
+    TooManyStarts(usize),
     /// A payload was asked for that is not there.
     #[error("run {run_id} has no payload {reference}")]
     PayloadNotFound {
@@ -261,7 +290,7 @@ pub enum Error {
     Rejected(String),
     /// As much is being started as fits into memory before it is durable.
     #[error("{limit} bytes of runs are being started")]
-    TooManyStarts {
+    TooMuchStarting {
         /// The most bytes.
         limit: usize,
     },
@@ -295,6 +324,7 @@ impl Engine {
             executors::renew(&mut renewals, executor, &settings.address, settings.lease).await?;
         lease.renewed(sent);
         partitions::ensure(&mut renewals, now, settings.partition_width).await?;
+        let claiming = Claiming::new(executors::can_take_turns(&mut renewals).await?);
         if settings.alone {
             executors::retire_all_but(&mut renewals, executor).await?;
         }
@@ -320,6 +350,11 @@ impl Engine {
             clock: Clock::new(now),
             lease,
             doors: Doors::new(store.settings().pool_size),
+            queue: Queue::new(Queued {
+                of_namespace: settings.max_queued_runs_per_namespace,
+                of_all: settings.max_queued_runs,
+            }),
+            notifier: Notifier::new(settings.notify),
             store,
             cpu,
             egress,
@@ -332,6 +367,7 @@ impl Engine {
                 parts: Arc::new(parts),
                 hub,
                 changes: Changes::default(),
+                positions: watch::Sender::new(Positions::default()),
                 registry,
                 open: Mutex::default(),
                 drivers: TaskTracker::new(),
@@ -344,12 +380,16 @@ impl Engine {
                 stranded: Search::default(),
                 intake: Intake::default(),
                 renewing: watch::Sender::new(true),
+                claiming,
+                starting: Semaphore::new(start::AT_ONCE),
                 reachable: watch::Sender::new(true),
             }),
         };
         engine.keep_watching_the_database();
         engine.keep_lease(renewals);
         engine.keep_ticking();
+        engine.keep_notifying();
+        engine.keep_listening();
         engine.keep_children(to_be_done);
         engine.keep_telling_changes();
         info!(executor.id = %executor, "the executor is at work");
@@ -360,6 +400,7 @@ impl Engine {
     ///
     /// Runs that are not done stay in the database, free to be taken over.
     pub async fn stop(&self, grace: Duration) {
+        reach("drain.begun");
         self.inner.draining.cancel();
         let mailboxes: Vec<mpsc::Sender<Message>> = self.open().values().cloned().collect();
         for mailbox in mailboxes {
@@ -389,12 +430,17 @@ impl Engine {
         self.inner.abandon.cancel();
         self.inner.loops.close();
         self.inner.loops.wait().await;
+        reach("drain.unretired");
         let retired = async {
             let mut conn = self.store().conn().await?;
             executors::retire(&mut conn, self.inner.parts.executor).await
         };
         match tokio::time::timeout(Duration::from_secs(2), retired).await {
             Ok(Ok(())) => {
+                reach("drain.retired");
+                let notifier = &self.inner.parts.notifier;
+                notifier.something_to_claim();
+                notifier.tell(self.store(), self.inner.parts.executor).await;
                 info!(executor.id = %self.inner.parts.executor, "the executor has left its work in order");
             }
             Ok(Err(error)) => error!(

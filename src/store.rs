@@ -3,7 +3,8 @@
 //! Only the modules in here know SQL. A query takes its connection first and, where it serves a request, the namespace
 //! second. Three kinds of connection exist: those of the pool, for requests; a [`Store::dedicated`] one, for work that
 //! must not wait for the pool (lease renewal, LISTEN, migrations); and a [`lane::Lane`], for the journal, which must
-//! know the exact SQLSTATE of a failure.
+//! know the exact SQLSTATE of a failure. The last two kinds keep a session and take the direct way to the database, if
+//! it has one beside that of the pool.
 
 pub mod admission;
 pub mod approvals;
@@ -22,10 +23,12 @@ pub mod inbox;
 pub mod lane;
 pub mod memories;
 pub mod migrate;
+pub mod notify;
 pub mod partitions;
 pub mod payloads;
 mod pool;
 pub mod preflight;
+pub mod queue;
 pub mod reopening;
 pub mod revisions;
 pub mod runs;
@@ -46,6 +49,8 @@ use std::time::Duration;
 
 use diesel_async::AsyncPgConnection;
 
+use crate::ids::ExecutorId;
+
 pub use self::error::{Class, Error, Failure, Result};
 pub use self::pool::Connection;
 
@@ -57,6 +62,9 @@ const PREFLIGHT_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Settings {
     /// `postgres://user:password@host:port/database?sslmode=…`, as for libpq; see [`tls`] for the modes.
     pub url: String,
+    /// The same database by a way that keeps sessions, where `url` leads through a pooler that does not; for all
+    /// connections but those of the pool. `url` unless set.
+    pub direct_url: Option<String>,
     /// The most connections of the pool: 16 unless set. Each journal lane and the renewal have one more each.
     pub pool_size: usize,
     /// How long a request waits for a connection to come free, or for a new one to be made: 5 s unless set.
@@ -78,6 +86,7 @@ impl Settings {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            direct_url: None,
             pool_size: 16,
             wait_timeout: Duration::from_secs(5),
             answer_timeout: Duration::from_secs(5),
@@ -113,7 +122,10 @@ pub struct Store {
 
 struct Parts {
     settings: Settings,
+    /// For the pool.
     dialer: Arc<dial::Dialer>,
+    /// For connections that keep a session.
+    direct: Arc<dial::Dialer>,
     pool: pool::Pool,
     server: preflight::Server,
 }
@@ -127,6 +139,14 @@ impl fmt::Debug for Store {
     }
 }
 
+/// What the server says of itself, if it is fit and does not take for ever to say so.
+async fn preflight_of(dialer: &dial::Dialer) -> Result<preflight::Server> {
+    let checking = Box::pin(preflight::check(dialer));
+    tokio::time::timeout(PREFLIGHT_TIMEOUT, checking)
+        .await
+        .map_err(|_| Error::no_answer("the first connection"))?
+}
+
 impl Store {
     /// Makes the pool, after one connection has shown that the server is there, lets us in and is fit.
     ///
@@ -137,15 +157,25 @@ impl Store {
     /// [`Error::Setup`], which says what to do; [`Error::Unavailable`] where only waiting helps.
     pub async fn connect(settings: &Settings) -> Result<Self> {
         let dialer = Arc::new(dial::Dialer::new(settings)?);
-        let checking = Box::pin(preflight::check(&dialer));
-        let server = tokio::time::timeout(PREFLIGHT_TIMEOUT, checking)
-            .await
-            .map_err(|_| Error::no_answer("the first connection"))??;
+        let server = preflight_of(&dialer).await?;
+        let direct = match &settings.direct_url {
+            None => Arc::clone(&dialer),
+            Some(url) => {
+                let url = url.clone();
+                let direct = Arc::new(dial::Dialer::new(&Settings {
+                    url,
+                    ..settings.clone()
+                })?);
+                preflight_of(&direct).await?;
+                direct
+            }
+        };
         let pool = pool::build(Arc::clone(&dialer), settings);
         Ok(Self {
             parts: Arc::new(Parts {
                 settings: settings.clone(),
                 dialer,
+                direct,
                 pool,
                 server,
             }),
@@ -161,7 +191,8 @@ impl Store {
             parts: Arc::new(Parts {
                 pool: pool::build(Arc::clone(&dialer), &settings),
                 settings,
-                dialer,
+                dialer: Arc::clone(&dialer),
+                direct: dialer,
                 server: preflight::Server {
                     version: String::new(),
                     database: "nothing".to_owned(),
@@ -187,7 +218,7 @@ impl Store {
     ///
     /// [`Error::Unavailable`] when it cannot be made.
     pub async fn dedicated(&self) -> Result<AsyncPgConnection> {
-        Box::pin(self.parts.dialer.diesel()).await
+        Box::pin(self.parts.direct.diesel()).await
     }
 
     /// A connection of its own for a journal lane, with the same session settings and generic plans.
@@ -196,7 +227,17 @@ impl Store {
     ///
     /// [`Error::Unavailable`] when it cannot be made.
     pub async fn lane(&self) -> Result<lane::Lane> {
-        Box::pin(lane::Lane::open(&self.parts.dialer)).await
+        Box::pin(lane::Lane::open(&self.parts.direct)).await
+    }
+
+    /// A connection of its own that hears what others have for this executor.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] when it cannot be made.
+    pub async fn listen(&self, executor: ExecutorId) -> Result<notify::Listener> {
+        let direct = &self.parts.direct;
+        Box::pin(direct.bounded(notify::Listener::open(direct, executor))).await
     }
 
     /// Uses no connection of the pool again that was made before now: where the database has been away, they may lead
@@ -209,6 +250,7 @@ impl Store {
     /// nobody knows whether it ever will. New ones are made as they are needed.
     pub fn cut_connections(&self) {
         self.parts.dialer.cut_all();
+        self.parts.direct.cut_all();
     }
 
     /// What the store was connected with.

@@ -14,9 +14,9 @@ use tracing::warn;
 
 use super::attempt::Placed;
 use super::children::Order;
+use super::intake::away;
 use super::plan::{OpenRuns, Plan};
-use super::reach::away;
-use super::start::unowned;
+use super::start::{Seat, unowned};
 use super::{Engine, Error};
 use crate::flow::Violation;
 use crate::ids::{FlowKey, Namespace, NodeId, RunId, RunKey};
@@ -82,6 +82,8 @@ pub(super) struct Counted {
     pub(super) input: Placed,
     /// What it counts under.
     pub(super) key: String,
+    /// Its place in the queue, should it have to wait; none if the queue is full.
+    pub(super) seat: Seat,
 }
 
 impl Counted {
@@ -143,6 +145,8 @@ impl Engine {
             store::Error::Corrupt(problem)
         })?;
         let (limit, on_conflict) = (limits.limit, limits.on_conflict);
+        let full = counted.seat.full().cloned();
+        let queue_is_full = full.is_some();
         let (run, key) = (counted.birth.key.clone(), counted.key.clone());
         let request = counted.birth.request.clone();
         // In a task of its own: a caller that leaves must not leave what was written to the sweep.
@@ -153,6 +157,7 @@ impl Engine {
                 key: &counted.key,
                 limit,
                 on_conflict,
+                queue_is_full,
             };
             engine.pass(gate, &counted).await
         });
@@ -175,6 +180,7 @@ impl Engine {
                 limit,
                 open,
             }),
+            Ok(Passage::QueueFull) => Err(full.map_or(Error::Draining, Error::QueueFull)),
             Ok(Passage::Taken(before, hash)) => {
                 let same = request.is_some_and(|request| request.body_hash.as_slice() == hash);
                 Ok(if same {
@@ -230,10 +236,12 @@ impl Engine {
                 self.inner.hub.publish(&birth.key, &free);
                 if here {
                     self.adopt(birth.key.clone());
+                } else {
+                    self.one_waits();
                 }
             }
             Passage::Queued(_) => self.inner.hub.publish(&birth.key, &blocked),
-            Passage::Refused { .. } | Passage::Taken(..) => {}
+            Passage::Refused { .. } | Passage::QueueFull | Passage::Taken(..) => {}
         }
         Ok(passage)
     }

@@ -16,6 +16,7 @@ use tracing::{debug, error, warn};
 use super::driver::Message;
 use super::start::Newborn;
 use super::{Engine, Error};
+use crate::crash_points::reach;
 use crate::ids::{FlowKey, Namespace, RunKey};
 use crate::journal::Born;
 use crate::run::event::{ChildStarted, Event, Failure, Parent};
@@ -241,6 +242,7 @@ impl Engine {
             debug!(run.id = %parent, "the run that wanted a child is gone");
             return Ok(());
         };
+        reach("child.unborn");
         match self.bear_child(start, &parent, &event).await {
             // Where the process drains, the next owner of the parent starts it.
             Ok(Born::Yes) | Err(Error::Draining) => Ok(()),
@@ -345,7 +347,9 @@ impl Engine {
 
     async fn tell_parent(&self, child: &RunKey) -> Result<(), Error> {
         let mut conn = self.store().conn().await?;
+        reach("child.untold");
         let letter = children::tell(&mut conn, child).await?;
+        reach("child.told");
         drop(conn);
         if let Some(letter) = letter {
             self.deliver(letter);
@@ -353,13 +357,19 @@ impl Engine {
         Ok(())
     }
 
-    /// Brings a letter that was posted to the run's driver if that is here; else the tick of its owner does.
+    /// Brings a letter that was posted to the run's driver if that is here; else its owner is told, and
+    /// its tick does.
     pub(super) fn deliver(&self, letter: Letter) {
         let mailbox = self.open().get(&letter.key).cloned();
-        match mailbox {
-            Some(mailbox) if mailbox.try_send(Message::Letter(letter)).is_ok() => {}
-            // It is elsewhere, has just left or is busy: the tick brings it.
-            _ => self.inner.tick_soon.notify_one(),
+        let Some(mailbox) = mailbox else {
+            // It is elsewhere, or nobody's until the next tick.
+            self.inner.parts.notifier.asked_of(&letter.key);
+            self.inner.tick_soon.notify_one();
+            return;
+        };
+        if mailbox.try_send(Message::Letter(letter)).is_err() {
+            // It has just left or is busy: the tick brings it.
+            self.inner.tick_soon.notify_one();
         }
     }
 

@@ -1,7 +1,7 @@
 //! What callers are told while there is no database to write to: soon, and that they may come again.
 //!
-//! Calls that write are refused at once, so that nothing piles up behind a database that takes nothing. All others try,
-//! for it may still be read; but nobody is kept waiting for long.
+//! Calls that write are refused before they begin, so that nothing piles up behind a database that takes nothing. All
+//! others try, for it may still be read; but nobody is kept waiting for long.
 
 use std::future::pending;
 use std::time::Duration;
@@ -13,6 +13,9 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 
 use super::answer::refusal;
+
+/// How long a call that writes waits for a database that was away a moment ago.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a call that is under way may go on without a database.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -40,12 +43,19 @@ enum Need {
 /// Answers a call, or says that there is no database.
 pub(super) async fn answered(
     path: &str,
-    database: watch::Receiver<bool>,
+    mut database: watch::Receiver<bool>,
     call: impl Future<Output = Response<Body>>,
 ) -> Response<Body> {
-    match need(path) {
+    let need = need(path);
+    if need == Need::Write
+        && timeout(PAUSE, database.wait_for(|there| *there))
+            .await
+            .is_err()
+    {
+        return away().into_http();
+    }
+    match need {
         Need::Nothing => call.await,
-        Need::Write if !*database.borrow() => away().into_http(),
         Need::Write | Need::Read => tokio::select! {
             biased;
             answer = call => answer,

@@ -84,16 +84,15 @@ impl Engine {
     /// Brings a run into being that a caller wants, who is told soon if there is no database to write it to: it is
     /// not started then, unless it was written all the same.
     pub(super) async fn take_in(&self, plan: Arc<Plan>, newborn: Newborn) -> Result<Born, Error> {
-        if !*self.inner.reachable.borrow() {
-            return Err(away().into());
-        }
         let bytes = value::measure(&newborn.input, u64::MAX).map_or(0, |measure| measure.bytes);
         let room = self.inner.intake.find_room(bytes);
-        let _room = room.ok_or(Error::TooManyStarts { limit: MOST_BYTES })?;
+        let _room = room.ok_or(Error::TooMuchStarting { limit: MOST_BYTES })?;
         let given_up = newborn.given_up.clone().drop_guard();
         tokio::select! {
             born = self.bring_forth(plan, newborn) => {
-                given_up.disarm();
+                if born.is_ok() {
+                    given_up.disarm();
+                }
                 born
             }
             () = self.database_gone() => Err(away().into()),
