@@ -14,6 +14,7 @@ use tracing::warn;
 
 use super::attempt::Placed;
 use super::children::Order;
+use super::intake::away;
 use super::plan::{OpenRuns, Plan};
 use super::start::{Seat, unowned};
 use super::{Engine, Error};
@@ -217,6 +218,9 @@ impl Engine {
             ..birth.row()
         };
         let opened = self.inner.parts.doors.open(gate.namespace, gate.key).await;
+        if birth.given_up.is_cancelled() {
+            return Err(away());
+        }
         let written = async {
             let mut conn = self.store().conn().await?;
             admission::bear(&mut conn, self.inner.parts.executor, gate, rows).await

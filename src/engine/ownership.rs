@@ -25,7 +25,7 @@ use crate::run::state::RunState;
 use crate::store::executors::{self, TickRequest};
 use crate::store::flush::{Owner, Projection};
 use crate::store::runs::RunRow;
-use crate::store::{self, partitions, runs, signals};
+use crate::store::{self, Class, partitions, runs, signals};
 use crate::usage::Usage;
 
 /// How often runs are claimed and letters read.
@@ -42,6 +42,10 @@ const LEFT_OVER_EVERY: u64 = 10;
 const HELD_EVERY: u64 = 10;
 /// Every so many ticks it is made sure that history has room ahead.
 const PARTITIONS_EVERY: u64 = 3_600;
+/// The longest that a renewal may take, also of a long lease.
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Postgres' word for it: connections are rather kept then.
+const TOO_MANY_CONNECTIONS: &str = "53300";
 /// How many request ids are forgotten by one statement.
 const SWEEP_LIMIT: i64 = 10_000;
 
@@ -59,16 +63,37 @@ impl Engine {
     async fn renew_for_ever(&self, connection: AsyncPgConnection) {
         let parts = &self.inner.parts;
         let mut connection = Some(connection);
+        // How many renewals in a row have failed.
+        let mut misses = 0_u32;
+        let mut is_cut = false;
         loop {
             let pause = match self.renew(&mut connection).await {
-                Ok(()) => parts.lease.renewal_interval(),
+                Ok(()) => {
+                    (misses, is_cut) = (0, false);
+                    parts.lease.renewal_interval()
+                }
                 Err(error) => {
                     warn!(
                         error = &error as &dyn std::error::Error,
                         "the lease could not be renewed"
                     );
                     connection = None;
-                    self.inner.reachable.send_replace(false);
+                    misses += 1;
+                    if matches!(error.class(), Class::Lost | Class::Refusing)
+                        && error.sql_state() != Some(TOO_MANY_CONNECTIONS)
+                    {
+                        parts.store.distrust_connections();
+                        if !is_cut && !parts.lease.is_firm() {
+                            // Nobody knows whether what is asked will ever be answered.
+                            parts.store.cut_connections();
+                            is_cut = true;
+                        }
+                    }
+                    if misses == 1 {
+                        // A connection may end for reasons of its own: another one tells.
+                        continue;
+                    }
+                    self.inner.renewing.send_replace(false);
                     Duration::from_millis(500).min(parts.lease.renewal_interval())
                 }
             };
@@ -89,12 +114,13 @@ impl Engine {
             &parts.settings.address,
             parts.lease.length(),
         );
-        let now = tokio::time::timeout(parts.lease.renewal_interval(), renewal)
+        let patience = parts.lease.renewal_interval().min(RENEWAL_TIMEOUT);
+        let now = tokio::time::timeout(patience, renewal)
             .await
             .map_err(|_| store::Error::no_answer("the renewal of the lease"))??;
         parts.lease.renewed(sent);
         parts.clock.correct(now, asked);
-        self.inner.reachable.send_replace(true);
+        self.inner.renewing.send_replace(true);
         Ok(())
     }
 
@@ -123,6 +149,7 @@ impl Engine {
                     error = &error as &dyn std::error::Error,
                     "a tick failed and is repeated"
                 );
+                self.inner.stranded.begin();
                 false
             });
             let jitter = self.jitter(count);
@@ -187,6 +214,7 @@ impl Engine {
                 debug!(run.id = %letter.key, "a letter came for a run that has just left");
             }
         }
+        self.adopt_stranded(&mut conn).await?;
         self.poll_watched(&mut conn).await?;
         if let Some(count) = chores {
             self.do_chores(&mut conn, count, take_over_until).await?;
@@ -212,6 +240,7 @@ impl Engine {
             executors::bury(conn).await?;
             executors::forget_requests(conn, SWEEP_LIMIT).await?;
             signals::forget_requests(conn, SWEEP_LIMIT).await?;
+            self.inner.stranded.begin();
         }
         if count % HELD_EVERY == 2 {
             for held in executors::held(conn, parts.executor, take_over_until).await? {

@@ -102,6 +102,10 @@ impl Entry for Move {
         Ok(None)
     }
 
+    fn unwanted(&self) -> Option<Verdict> {
+        None
+    }
+
     fn committed() -> Verdict {
         Verdict::Committed
     }

@@ -81,6 +81,7 @@ pub(super) async fn assemble(config: &Config, address: SocketAddr) -> Result<Par
     let direct_url = config.database.direct_url.as_ref();
     let store = Store::connect(&store::Settings {
         direct_url: direct_url.map(|url| url.expose().to_owned()),
+        answer_timeout: answer_timeout(config.execution.lease),
         ..store_settings(&config.database.url, &config.database.pool)
     })
     .await?;
@@ -115,6 +116,12 @@ pub(super) async fn assemble(config: &Config, address: SocketAddr) -> Result<Par
         }),
         about,
     })
+}
+
+/// How long the journal waits for an answer: if the database falls silent, there has to be time left of the lease to
+/// ask again.
+fn answer_timeout(lease: Duration) -> Duration {
+    (lease / 3).clamp(Duration::from_secs(2), Duration::from_secs(5))
 }
 
 /// What memory nodes keep, on a migrated database.

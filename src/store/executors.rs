@@ -9,12 +9,13 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Double, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use uuid::Uuid;
 
 pub use self::held::{Held, held};
 pub use self::tick::{Claim, Order, TickRequest, Ticked, Turn, can_take_turns, tick};
 use super::Result;
 use super::schema::{executors, workflow_runs};
-use crate::ids::ExecutorId;
+use crate::ids::{ExecutorId, RunId, RunKey};
 use crate::run::event::FORMAT;
 
 #[derive(QueryableByName)]
@@ -95,6 +96,24 @@ pub async fn bury(conn: &mut AsyncPgConnection) -> Result<usize> {
     )
     .execute(conn)
     .await?)
+}
+
+/// All runs that belong to the executor, as far as is committed.
+///
+/// # Errors
+///
+/// As every query.
+pub async fn owned(conn: &mut AsyncPgConnection, executor: ExecutorId) -> Result<Vec<RunKey>> {
+    let rows: Vec<(String, Uuid)> = workflow_runs::table
+        .filter(workflow_runs::executor_id.eq(executor.uuid()))
+        .select((workflow_runs::namespace, workflow_runs::run_id))
+        .load(conn)
+        .await?;
+    let key = |(namespace, run_id): (String, Uuid)| RunKey {
+        namespace: namespace.into(),
+        run_id: RunId::new(run_id),
+    };
+    Ok(rows.into_iter().map(key).collect())
 }
 
 /// Forgets request ids whose time is over, at most `limit` at once; gives how many.

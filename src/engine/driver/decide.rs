@@ -19,6 +19,11 @@ use crate::run::state::{RunState, WaitReason};
 use crate::run::step::{INTERRUPTED, Woken};
 use crate::usage::Usage;
 
+/// How many events may wait to be handed to the journal before the run starts nothing more.
+const MOST_PENDING: usize = 1_024;
+/// How many bytes of values may wait to be durable, if they are many.
+const MOST_PENDING_BYTES: usize = 8 << 20;
+
 impl Driver {
     /// Does all that can be done now, until only something from outside helps.
     pub(super) fn decide(&mut self) {
@@ -170,7 +175,10 @@ impl Driver {
 
     /// Starts an attempt, or has it wait for its slot or for the journal; says whether the run has changed.
     fn attempt(&mut self, key: StepKey, number: u32, waited: bool) -> bool {
-        if self.draining || self.flying.len() >= self.plan.parallel_steps() {
+        if self.draining
+            || self.is_ahead_of_the_journal()
+            || self.flying.len() >= self.plan.parallel_steps()
+        {
             return false;
         }
         if let Some(changed) = self.take_recorded(key, number, waited) {
@@ -207,6 +215,18 @@ impl Driver {
         self.gated.push((gate, assignment));
         self.release_gated();
         true
+    }
+
+    /// Whether so much waits to be durable that no further attempt begins: while nothing can be written, a run must not
+    /// grow in memory without end.
+    fn is_ahead_of_the_journal(&self) -> bool {
+        if self.pending.len() >= MOST_PENDING {
+            return true;
+        }
+        // Few values are no matter: each has its own bound.
+        let waiting = self.outputs.values();
+        self.outputs.len() > 16
+            && waiting.map(|output| output.text.len()).sum::<usize>() >= MOST_PENDING_BYTES
     }
 
     /// Does work for a step that is none of its applet's: it needs no place and no durable start.

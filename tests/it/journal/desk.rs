@@ -120,6 +120,7 @@ impl Desk {
             created_at: now,
             events: Arc::new([queued]),
             projection: projection(RunState::Running, Owner::Kept),
+            given_up: CancellationToken::new(),
         }
     }
 
