@@ -195,7 +195,10 @@ pub async fn tick(conn: &mut AsyncPgConnection, request: TickRequest) -> Result<
                     request: Request::decode(&data)?,
                 });
             }
-            (None, None) => ticked.claimed.push(Claim { key, died: row.died }),
+            (None, None) => ticked.claimed.push(Claim {
+                key,
+                died: row.died,
+            }),
             _ => return Err(Error::Corrupt(format!("a letter to run {key} has no text"))),
         }
     }
