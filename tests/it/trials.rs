@@ -11,5 +11,6 @@
 mod invariants;
 mod matrix;
 mod report;
+mod soak;
 mod support;
 mod traffic;

@@ -92,7 +92,7 @@ pub fn boundaries() -> Vec<Boundary> {
             "attempt.shape",
             0,
             &[Mixed, Mixed],
-            "nothing is durable of the step",
+            "the step before it is done; nothing of that is durable",
         ),
         serving(
             "idempotent attempt, before",

@@ -42,7 +42,7 @@ pub async fn work(row: &mut Row, fault: Fault) -> Outcome {
     let heir = row.heir.as_ref().expect("there is one by now");
     row.traffic.replicas().set(&[&victim.binary, heir]);
 
-    let executor = victim.executor();
+    let executor = victim.binary.executor();
     let has_runs = owned(&row.sql, &executor).await > 0;
     victim.strike(fault);
     let mut took_over_in = None;

@@ -65,15 +65,6 @@ pub struct Victim {
 }
 
 impl Victim {
-    /// Whose runs are its own, as the database names it.
-    pub fn executor(&self) -> String {
-        let line = self.binary.log().find("the executor is at work");
-        let line = line.expect("it says so before it serves");
-        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let fields = line.get("fields").unwrap_or(&line);
-        fields["executor.id"].as_str().unwrap().to_owned()
-    }
-
     /// Waits until it stands still after it has said that it will, or has ended.
     pub async fn stands_still(&mut self, fault: Fault) {
         if fault == Fault::Kill {

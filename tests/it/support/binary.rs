@@ -152,6 +152,15 @@ impl Binary {
         Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
     }
 
+    /// The name of this start of it in the database: whose runs are its own.
+    pub fn executor(&self) -> String {
+        let line = self.log.find("the executor is at work");
+        let line = line.expect("it says so before it serves");
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let fields = line.get("fields").unwrap_or(&line);
+        fields["executor.id"].as_str().unwrap().to_owned()
+    }
+
     /// What it has written to its standard error.
     pub fn log(&self) -> &Log {
         &self.log

@@ -121,9 +121,9 @@ fn mixed(bin: &HttpBin) -> Flow {
             "http_request",
             json!({ "method": "PUT", "url": own("last") }),
         )
-        .edge("start", "shape")
-        .edge("shape", "get")
-        .edge("get", "pay")
+        .edge("start", "get")
+        .edge("get", "shape")
+        .edge("shape", "pay")
         .edge("pay", "flaky")
         .edge("flaky", "loop")
         .edge("loop", "call")

@@ -14,8 +14,8 @@ use crate::support::calls::{Calls, reason};
 /// How long a client waits for an answer before it asks another replica.
 const CALL: Duration = Duration::from_secs(3);
 
-/// How long a client waits before it asks again.
-const PAUSE: Duration = Duration::from_millis(100);
+/// How long a client waits before it asks again: doubled from the first to the last.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// Which replica a client asks first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +85,7 @@ impl Replicas {
         F: Future<Output = Result<Response<T>, Status>>,
     {
         let mut number = self.first();
+        let mut pause = PAUSE.0;
         loop {
             if let Some(calls) = self.at(number) {
                 match bounded(send(calls.runs(), request.clone())).await {
@@ -94,7 +95,8 @@ impl Replicas {
                 }
             }
             number += 1;
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE.1);
         }
     }
 

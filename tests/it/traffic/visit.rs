@@ -23,8 +23,9 @@ use crate::support::calls::reason;
 use crate::support::http_bin::Answer;
 use crate::support::wire;
 
-/// How long a watch may say nothing before the client asks another replica.
-const SILENCE: Duration = Duration::from_secs(2);
+/// How long a watch may say nothing before the client asks another replica: doubled from the first to the last while
+/// nothing comes.
+const SILENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(16));
 
 /// What a client has done and seen.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub struct Visit {
     pub ended: RunState,
     /// How often the watch was begun anew.
     pub resumed: usize,
+    /// How long it may say nothing.
+    patience: Duration,
     /// How often it has said what became of a step of which nobody knew, or that was quarantined.
     pub resolved: Resolved,
 }
@@ -81,6 +84,7 @@ impl Visit {
             seen: Vec::new(),
             ended: RunState::Unspecified,
             resumed: 0,
+            patience: SILENCE.0,
             resolved: Resolved::default(),
         };
         visit.follow(crowd).await;
@@ -90,7 +94,8 @@ impl Visit {
 
     /// Watches the run to its end, on one replica after the other.
     async fn follow(&mut self, crowd: &Crowd) {
-        let mut number = crowd.replicas.first();
+        // Every other one begins where nobody executes the run.
+        let mut number = usize::try_from(self.n).unwrap();
         loop {
             match self.watch(crowd, number).await {
                 Ok(mut watch) => {
@@ -126,7 +131,7 @@ impl Visit {
     /// Takes what a watch brings; says whether the run has come to its end.
     async fn read(&mut self, crowd: &Crowd, watch: &mut Streaming<WatchRunResponse>) -> bool {
         loop {
-            let event = match tokio::time::timeout(SILENCE, watch.message()).await {
+            let event = match tokio::time::timeout(self.patience, watch.message()).await {
                 Ok(Ok(Some(message))) => match message.message {
                     Some(Message::Event(event)) => event,
                     _ => continue,
@@ -135,9 +140,14 @@ impl Visit {
                     self.met(crowd, &status);
                     return false;
                 }
-                // It has ended, or says nothing: another replica may.
-                Ok(Ok(None)) | Err(_) => return false,
+                // It has ended; where it says nothing, another replica may.
+                Ok(Ok(None)) => return false,
+                Err(_) => {
+                    self.patience = (self.patience * 2).min(SILENCE.1);
+                    return false;
+                }
             };
+            self.patience = SILENCE.0;
             let expected = i64::try_from(self.seen.len()).unwrap() + 1;
             if event.sequence != expected {
                 crowd.replicas.wrong(format!(
