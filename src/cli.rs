@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::duration::between;
 use crate::config::listen::DEFAULT_LISTEN;
-use crate::config::{Common, Config, Listen, Log, Migrate, Pool, Private, Secret, Secrets};
+use crate::config::{Common, Config, Direct, Listen, Log, Migrate, Pool, Private, Secret, Secrets};
 
 /// Version and commit of this build.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("SYNAPPS_COMMIT"), ")");
@@ -63,6 +63,10 @@ pub struct Serve {
     )]
     pub database_url: Secret,
 
+    /// Another way to it.
+    #[command(flatten)]
+    pub direct: Direct,
+
     /// Whether pending migrations are run at start, or refused
     #[arg(
         long,
@@ -82,8 +86,11 @@ impl Serve {
     /// The configuration of the service.
     #[must_use]
     pub fn config(self) -> Config {
-        self.common
-            .with(self.listen, self.database_url, self.migrate)
+        let mut config = self
+            .common
+            .with(self.listen, self.database_url, self.migrate);
+        config.database.direct_url = self.direct.direct_url;
+        config
     }
 }
 
@@ -93,6 +100,10 @@ pub struct MigrateArgs {
     /// The database: postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=require, Postgres 15 or newer
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Secret,
+
+    /// Another way to it.
+    #[command(flatten)]
+    pub direct: Direct,
 
     /// Changes nothing, says what has been done and what is pending, and fails if something is
     #[arg(long)]
@@ -197,6 +208,7 @@ pub struct Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Switch;
 
     fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
         Cli::try_parse_from([&["synapps"], arguments].concat())
@@ -220,6 +232,8 @@ mod tests {
             ("--lease", "1s", "2s to 1m"),
             ("--drain-timeout", "0s", "1s to 10m"),
             ("--max-payload-bytes", "67108865", "1024..=67108864"),
+            ("--max-queued-runs", "0", "1..=10000000"),
+            ("--notify", "maybe", "on, off"),
             ("--lease", "soon", "a whole number and a unit"),
         ] {
             let text = refusal(&[flag, value]);
@@ -243,6 +257,10 @@ mod tests {
         assert_eq!(config.execution.max_concurrent_steps, 256);
         assert_eq!(config.execution.lease, Duration::from_secs(15));
         assert_eq!(config.limits.max_payload_bytes, 16 << 20);
+        assert_eq!(config.limits.max_queued_runs, 100_000);
+        assert_eq!(config.limits.max_queued_runs_per_namespace, 20_000);
+        assert_eq!(config.execution.notify, Switch::On);
+        assert!(config.database.direct_url.is_none());
         assert_eq!(config.database.migrate, Migrate::Auto);
         assert!(!shown.contains("hunter2"), "{shown}");
     }

@@ -89,6 +89,7 @@ impl Common {
             listen,
             database: Database {
                 url,
+                direct_url: None,
                 migrate,
                 pool: self.pool,
             },
@@ -109,6 +110,8 @@ impl Common {
 pub struct Database {
     /// Where it is; holds a password.
     pub url: Secret,
+    /// The way to it that keeps sessions, if `url` does not; holds a password.
+    pub direct_url: Option<Secret>,
     /// Whether pending migrations are run at start.
     pub migrate: Migrate,
     /// How it is used.
@@ -145,6 +148,30 @@ pub struct Pool {
     pub partition_width: Duration,
 }
 
+/// Another way to the database.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Database")]
+pub struct Direct {
+    /// The same database by a way that keeps sessions, for migrations, the journal, the lease and notifications: where the
+    /// other URL leads through a pooler in transaction mode. Unset: the other URL
+    #[arg(
+        long,
+        env = "SYNAPPS_DIRECT_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub direct_url: Option<Secret>,
+}
+
+/// Whether something is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
+}
+
 /// How runs are executed.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Execution")]
@@ -159,6 +186,16 @@ pub struct Execution {
     #[arg(long, env = "SYNAPPS_MAX_OPEN_RUNS", value_name = "N", default_value_t = 10_000,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_open_runs: u32,
+
+    /// Whether replicas tell each other by NOTIFY that runs can be claimed or are asked something; without it each finds
+    /// out within a second
+    #[arg(
+        long,
+        env = "SYNAPPS_NOTIFY",
+        value_name = "SWITCH",
+        default_value = "on"
+    )]
+    pub notify: Switch,
 
     /// How long the runs of a process that died wait before another one takes them over: 2s to 60s
     #[arg(long, env = "SYNAPPS_LEASE", value_name = "DURATION", default_value = "15s",
@@ -215,6 +252,17 @@ pub struct Limits {
     #[arg(long, env = "SYNAPPS_MAX_PAYLOAD_BYTES", value_name = "BYTES", default_value_t = 16 << 20,
           value_parser = clap::value_parser!(u32).range(1_024..=64 << 20))]
     pub max_payload_bytes: u32,
+
+    /// The most runs that wait for their start in the database, of all namespaces: 1 to 10,000,000. Child runs are let
+    /// in all the same
+    #[arg(long, env = "SYNAPPS_MAX_QUEUED_RUNS", value_name = "N", default_value_t = 100_000,
+          value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub max_queued_runs: u32,
+
+    /// The most runs of one namespace that wait for their start in the database: 1 to 10,000,000
+    #[arg(long, env = "SYNAPPS_MAX_QUEUED_RUNS_PER_NAMESPACE", value_name = "N", default_value_t = 20_000,
+          value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub max_queued_runs_per_namespace: u32,
 
     /// The most watches (`WatchRun`, `WatchRuns`, `ExecuteRun`) that are open at once: 1 to 1,000,000
     #[arg(long, env = "SYNAPPS_MAX_WATCHERS", value_name = "N", default_value_t = 10_000,

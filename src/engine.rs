@@ -9,17 +9,20 @@ mod attempt;
 mod cancel;
 pub(crate) mod changes;
 mod children;
+mod claiming;
 mod clock;
 pub mod control;
 mod driver;
 pub mod explain;
 pub mod fork;
 mod lease;
+mod notifier;
 mod ownership;
 mod pause;
 pub mod payloads;
 mod plan;
 mod pool;
+pub mod queue;
 mod resolve;
 mod retry;
 pub mod signal;
@@ -27,13 +30,14 @@ mod start;
 pub mod tryout;
 mod view;
 mod wakes;
+mod whereabouts;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
@@ -41,13 +45,18 @@ use tracing::{error, info, warn};
 use self::admission::Doors;
 use self::changes::Changes;
 use self::children::Order;
+use self::claiming::Claiming;
 use self::clock::Clock;
 use self::driver::Message;
 use self::lease::{Lease, Moment};
+use self::notifier::Notifier;
 use self::payloads::Payloads;
 use self::plan::Plans;
 use self::pool::Pool;
+use self::queue::Queue;
 use self::wakes::Wakes;
+pub(crate) use self::whereabouts::Drive;
+use self::whereabouts::Positions;
 use crate::applet::registry::Registry;
 use crate::cpu::Cpu;
 use crate::crash_points::reach;
@@ -60,6 +69,7 @@ use crate::run::Run;
 use crate::run::state::RunState;
 use crate::secrets::Vault;
 use crate::store::births::Request;
+use crate::store::queue::Queued;
 use crate::store::runs::RunRow;
 use crate::store::{self, Store, executors, partitions};
 
@@ -75,6 +85,12 @@ pub struct Settings {
     pub max_concurrent_steps: usize,
     /// The most runs that are in memory at once; what comes beyond waits in the database.
     pub max_open_runs: usize,
+    /// The most runs that wait for their start, of all namespaces.
+    pub max_queued_runs: u64,
+    /// The most runs of a namespace that wait for their start.
+    pub max_queued_runs_per_namespace: u64,
+    /// Whether replicas tell each other what is there for them, and do not only look for themselves.
+    pub notify: bool,
     /// The most watches at once.
     pub max_watchers: usize,
     /// How long this executor's runs stay its own without a sign of life: 2 to 60 s.
@@ -110,6 +126,8 @@ pub(crate) struct Parts {
     clock: Clock,
     lease: Lease,
     doors: Doors,
+    queue: Queue,
+    notifier: Notifier,
     orders: mpsc::UnboundedSender<Order>,
 }
 
@@ -138,6 +156,7 @@ struct Inner {
     parts: Arc<Parts>,
     hub: Hub,
     changes: Changes,
+    positions: watch::Sender<Positions>,
     registry: Registry,
     /// The mailbox of each run that is in memory.
     open: Mutex<HashMap<RunKey, mpsc::Sender<Message>>>,
@@ -148,6 +167,9 @@ struct Inner {
     abandon: CancellationToken,
     tick_soon: Notify,
     wakes: Wakes,
+    claiming: Claiming,
+    /// Bounds how many starts are under way at once.
+    starting: Semaphore,
     reachable: watch::Sender<bool>,
 }
 
@@ -242,6 +264,12 @@ pub enum Error {
         /// Those that are.
         open: u32,
     },
+    /// As many runs wait for their start as may.
+    #[error(transparent)]
+    QueueFull(#[from] queue::Full),
+    /// As many starts are under way in this process as may be.
+    #[error("{0} starts are under way, which is the most")]
+    TooManyStarts(usize),
     /// A payload was asked for that is not there.
     #[error("run {run_id} has no payload {reference}")]
     PayloadNotFound {
@@ -283,6 +311,7 @@ impl Engine {
             executors::renew(&mut renewals, executor, &settings.address, settings.lease).await?;
         lease.renewed(sent);
         partitions::ensure(&mut renewals, now, settings.partition_width).await?;
+        let claiming = Claiming::new(executors::can_take_turns(&mut renewals).await?);
         if settings.alone {
             executors::retire_all_but(&mut renewals, executor).await?;
         }
@@ -308,6 +337,11 @@ impl Engine {
             clock: Clock::new(now),
             lease,
             doors: Doors::new(store.settings().pool_size),
+            queue: Queue::new(Queued {
+                of_namespace: settings.max_queued_runs_per_namespace,
+                of_all: settings.max_queued_runs,
+            }),
+            notifier: Notifier::new(settings.notify),
             store,
             cpu,
             egress,
@@ -320,6 +354,7 @@ impl Engine {
                 parts: Arc::new(parts),
                 hub,
                 changes: Changes::default(),
+                positions: watch::Sender::new(Positions::default()),
                 registry,
                 open: Mutex::default(),
                 drivers: TaskTracker::new(),
@@ -329,11 +364,15 @@ impl Engine {
                 abandon,
                 tick_soon: Notify::new(),
                 wakes: Wakes::default(),
+                claiming,
+                starting: Semaphore::new(start::AT_ONCE),
                 reachable: watch::Sender::new(true),
             }),
         };
         engine.keep_lease(renewals);
         engine.keep_ticking();
+        engine.keep_notifying();
+        engine.keep_listening();
         engine.keep_children(to_be_done);
         engine.keep_telling_changes();
         info!(executor.id = %executor, "the executor is at work");
@@ -382,6 +421,9 @@ impl Engine {
         match tokio::time::timeout(Duration::from_secs(2), retired).await {
             Ok(Ok(())) => {
                 reach("drain.retired");
+                let notifier = &self.inner.parts.notifier;
+                notifier.something_to_claim();
+                notifier.tell(self.store(), self.inner.parts.executor).await;
                 info!(executor.id = %self.inner.parts.executor, "the executor has left its work in order");
             }
             Ok(Err(error)) => error!(

@@ -158,7 +158,10 @@ async fn until_stopped(dev: Dev, mut signals: Signals) -> Outcome {
 }
 
 async fn migrate(arguments: MigrateArgs) -> Outcome {
-    let settings = server::store_settings(&arguments.database_url, &arguments.pool);
+    // Locks of migrations last for a session.
+    let url = arguments.direct.direct_url.as_ref();
+    let url = url.unwrap_or(&arguments.database_url);
+    let settings = server::store_settings(url, &arguments.pool);
     let store = Store::connect(&settings).await?;
     if !arguments.status {
         let applied = migrate::run(&store).await?;

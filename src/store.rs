@@ -3,7 +3,8 @@
 //! Only the modules in here know SQL. A query takes its connection first and, where it serves a request, the namespace
 //! second. Three kinds of connection exist: those of the pool, for requests; a [`Store::dedicated`] one, for work that
 //! must not wait for the pool (lease renewal, LISTEN, migrations); and a [`lane::Lane`], for the journal, which must
-//! know the exact SQLSTATE of a failure.
+//! know the exact SQLSTATE of a failure. The last two kinds keep a session and take the direct way to the database, if
+//! it has one beside that of the pool.
 
 pub mod admission;
 pub mod approvals;
@@ -22,10 +23,12 @@ pub mod inbox;
 pub mod lane;
 pub mod memories;
 pub mod migrate;
+pub mod notify;
 pub mod partitions;
 pub mod payloads;
 mod pool;
 pub mod preflight;
+pub mod queue;
 pub mod reopening;
 pub mod revisions;
 pub mod runs;
@@ -46,6 +49,8 @@ use std::time::Duration;
 
 use diesel_async::AsyncPgConnection;
 
+use crate::ids::ExecutorId;
+
 pub use self::error::{Class, Error, Failure, Result};
 pub use self::pool::Connection;
 
@@ -54,6 +59,9 @@ pub use self::pool::Connection;
 pub struct Settings {
     /// `postgres://user:password@host:port/database?sslmode=…`, as for libpq; see [`tls`] for the modes.
     pub url: String,
+    /// The same database by a way that keeps sessions, where `url` leads through a pooler that does not; for all
+    /// connections but those of the pool. `url` unless set.
+    pub direct_url: Option<String>,
     /// The most connections of the pool: 16 unless set. Each journal lane and the renewal have one more each.
     pub pool_size: usize,
     /// How long a request waits for a connection to come free, or for a new one to be made: 5 s unless set.
@@ -72,6 +80,7 @@ impl Settings {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            direct_url: None,
             pool_size: 16,
             wait_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(30),
@@ -105,7 +114,8 @@ pub struct Store {
 
 struct Parts {
     settings: Settings,
-    dialer: Arc<dial::Dialer>,
+    /// For connections that keep a session.
+    direct: Arc<dial::Dialer>,
     pool: pool::Pool,
     server: preflight::Server,
 }
@@ -130,11 +140,23 @@ impl Store {
     pub async fn connect(settings: &Settings) -> Result<Self> {
         let dialer = Arc::new(dial::Dialer::new(settings)?);
         let server = Box::pin(preflight::check(&dialer)).await?;
-        let pool = pool::build(Arc::clone(&dialer), settings);
+        let direct = match &settings.direct_url {
+            None => Arc::clone(&dialer),
+            Some(url) => {
+                let url = url.clone();
+                let direct = Arc::new(dial::Dialer::new(&Settings {
+                    url,
+                    ..settings.clone()
+                })?);
+                Box::pin(preflight::check(&direct)).await?;
+                direct
+            }
+        };
+        let pool = pool::build(dialer, settings);
         Ok(Self {
             parts: Arc::new(Parts {
                 settings: settings.clone(),
-                dialer,
+                direct,
                 pool,
                 server,
             }),
@@ -150,7 +172,7 @@ impl Store {
             parts: Arc::new(Parts {
                 pool: pool::build(Arc::clone(&dialer), &settings),
                 settings,
-                dialer,
+                direct: dialer,
                 server: preflight::Server {
                     version: String::new(),
                     database: "nothing".to_owned(),
@@ -176,7 +198,7 @@ impl Store {
     ///
     /// [`Error::Unavailable`] when it cannot be made.
     pub async fn dedicated(&self) -> Result<AsyncPgConnection> {
-        Box::pin(self.parts.dialer.diesel()).await
+        Box::pin(self.parts.direct.diesel()).await
     }
 
     /// A connection of its own for a journal lane, with the same session settings and generic plans.
@@ -185,7 +207,16 @@ impl Store {
     ///
     /// [`Error::Unavailable`] when it cannot be made.
     pub async fn lane(&self) -> Result<lane::Lane> {
-        Box::pin(lane::Lane::open(&self.parts.dialer)).await
+        Box::pin(lane::Lane::open(&self.parts.direct)).await
+    }
+
+    /// A connection of its own that hears what others have for this executor.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] when it cannot be made.
+    pub async fn listen(&self, executor: ExecutorId) -> Result<notify::Listener> {
+        Box::pin(notify::Listener::open(&self.parts.direct, executor)).await
     }
 
     /// What the store was connected with.

@@ -11,6 +11,7 @@ use tracing::{error, warn};
 use self::refusal::{Refusal, refuse_fields, shown};
 use crate::cpu;
 use crate::engine;
+use crate::engine::queue::Bound;
 use crate::export;
 use crate::flow::Violation;
 use crate::ids::{FlowId, RunId};
@@ -320,6 +321,15 @@ fn engine_status(error: engine::Error) -> Status {
             limit,
             open,
         } => too_many_open_runs(&flow_id, &key, limit, open),
+        engine::Error::QueueFull(full) => queue_full(&full),
+        engine::Error::TooManyStarts(limit) => {
+            let what = format!("{limit} starts are under way in this process, which is its limit");
+            Refusal::new(Code::ResourceExhausted, "TOO_MANY_STARTS", &what)
+                .with("limit", limit)
+                .quota("starts", &what)
+                .retry_soon()
+                .status()
+        }
         engine::Error::PayloadNotFound { run_id, reference } => {
             let reference = shown(&reference);
             Refusal::new(
@@ -359,6 +369,28 @@ fn engine_status(error: engine::Error) -> Status {
         .retry_soon()
         .status(),
     }
+}
+
+fn queue_full(full: &engine::queue::Full) -> Status {
+    let (name, scope) = match &full.bound {
+        Bound::All => ("SYNAPPS_MAX_QUEUED_RUNS", "the service".to_owned()),
+        Bound::OfNamespace(namespace) => (
+            "SYNAPPS_MAX_QUEUED_RUNS_PER_NAMESPACE",
+            format!("namespace {}", shown(namespace.as_str())),
+        ),
+    };
+    let (limit, queued) = (full.limit, full.queued);
+    let what = format!(
+        "{queued} runs of {scope} wait for their start and {name} is {limit}; try again when some have started, or cancel some"
+    );
+    Refusal::new(Code::ResourceExhausted, "QUEUE_FULL", &what)
+        .with("limitName", name)
+        .with("limit", limit)
+        .with("value", queued)
+        .with("scope", &scope)
+        .quota(&scope, &what)
+        .retry_soon()
+        .status()
 }
 
 fn too_many_open_runs(flow_id: &FlowId, key: &str, limit: u32, open: u32) -> Status {

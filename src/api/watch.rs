@@ -50,6 +50,9 @@ const PAGE_WITH_PAYLOADS: i64 = 16;
 /// How long the end of a watch waits for word of children that have not ended.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// How long it may take to find out whether a run that another replica owns is relayed.
+const RELAY_PATIENCE: Duration = Duration::from_millis(500);
+
 /// How a replay reads events.
 fn page(with_payloads: bool) -> (Payloads, i64) {
     if with_payloads {
@@ -120,6 +123,9 @@ impl Api {
         options: Options,
     ) -> Result<WatchStream> {
         let drafts = subscription.take_drafts();
+        if options.include_deltas {
+            self.engine.hub().want_drafts(&key);
+        }
         let graph = self
             .engine
             .graph(&key.namespace, row.flow_key, row.revision)
@@ -171,7 +177,7 @@ impl Watch {
         // From birth on nothing has happened yet that the hub does not bring.
         let ended = !self.options.from_birth && self.replay().await?;
         let is_final = self.row.state.is_final();
-        let polling = !is_final && !self.api.engine.drives(&self.key);
+        let polling = !is_final && !self.api.engine.drives(&self.key) && !self.is_relayed().await;
         self.send(Message::CaughtUp(CaughtUp {
             sequence: self.cursor.last(),
             polling,
@@ -187,6 +193,11 @@ impl Watch {
             return Err(Error::from(crate::store::Error::Corrupt(problem)).into());
         }
         self.live().await
+    }
+
+    /// Whether the process that drives the run tells this one what happens; that one drives it is known.
+    async fn is_relayed(&mut self) -> bool {
+        self.row.owner.is_some() && self.subscription.is_relayed(RELAY_PATIENCE).await
     }
 
     /// Sends what the hub brings until the run has ended.

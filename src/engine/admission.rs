@@ -15,7 +15,7 @@ use tracing::warn;
 use super::attempt::Placed;
 use super::children::Order;
 use super::plan::{OpenRuns, Plan};
-use super::start::unowned;
+use super::start::{Seat, unowned};
 use super::{Engine, Error};
 use crate::flow::Violation;
 use crate::ids::{FlowKey, Namespace, NodeId, RunId, RunKey};
@@ -81,6 +81,8 @@ pub(super) struct Counted {
     pub(super) input: Placed,
     /// What it counts under.
     pub(super) key: String,
+    /// Its place in the queue, should it have to wait; none if the queue is full.
+    pub(super) seat: Seat,
 }
 
 impl Counted {
@@ -142,6 +144,8 @@ impl Engine {
             store::Error::Corrupt(problem)
         })?;
         let (limit, on_conflict) = (limits.limit, limits.on_conflict);
+        let full = counted.seat.full().cloned();
+        let queue_is_full = full.is_some();
         let (run, key) = (counted.birth.key.clone(), counted.key.clone());
         let request = counted.birth.request.clone();
         // In a task of its own: a caller that leaves must not leave what was written to the sweep.
@@ -152,6 +156,7 @@ impl Engine {
                 key: &counted.key,
                 limit,
                 on_conflict,
+                queue_is_full,
             };
             engine.pass(gate, &counted).await
         });
@@ -174,6 +179,7 @@ impl Engine {
                 limit,
                 open,
             }),
+            Ok(Passage::QueueFull) => Err(full.map_or(Error::Draining, Error::QueueFull)),
             Ok(Passage::Taken(before, hash)) => {
                 let same = request.is_some_and(|request| request.body_hash.as_slice() == hash);
                 Ok(if same {
@@ -226,10 +232,12 @@ impl Engine {
                 self.inner.hub.publish(&birth.key, &free);
                 if here {
                     self.adopt(birth.key.clone());
+                } else {
+                    self.one_waits();
                 }
             }
             Passage::Queued(_) => self.inner.hub.publish(&birth.key, &blocked),
-            Passage::Refused { .. } | Passage::Taken(..) => {}
+            Passage::Refused { .. } | Passage::QueueFull | Passage::Taken(..) => {}
         }
         Ok(passage)
     }

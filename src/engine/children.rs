@@ -262,13 +262,19 @@ impl Engine {
         Ok(())
     }
 
-    /// Brings a letter that was posted to the run's driver if that is here; else the tick of its owner does.
+    /// Brings a letter that was posted to the run's driver if that is here; else its owner is told, and
+    /// its tick does.
     pub(super) fn deliver(&self, letter: Letter) {
         let mailbox = self.open().get(&letter.key).cloned();
-        match mailbox {
-            Some(mailbox) if mailbox.try_send(Message::Letter(letter)).is_ok() => {}
-            // It is elsewhere, has just left or is busy: the tick brings it.
-            _ => self.inner.tick_soon.notify_one(),
+        let Some(mailbox) = mailbox else {
+            // It is elsewhere, or nobody's until the next tick.
+            self.inner.parts.notifier.asked_of(&letter.key);
+            self.inner.tick_soon.notify_one();
+            return;
+        };
+        if mailbox.try_send(Message::Letter(letter)).is_err() {
+            // It has just left or is busy: the tick brings it.
+            self.inner.tick_soon.notify_one();
         }
     }
 

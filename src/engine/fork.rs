@@ -102,9 +102,7 @@ impl Engine {
     /// No such run or revision, its flow deleted, names of nodes and ports that the revision does not have, an input
     /// that does not fit, a request id that was used for another request, the process about to end, or the store's own.
     pub async fn fork(&self, fork: Fork) -> Result<Started, Error> {
-        if self.inner.draining.is_cancelled() {
-            return Err(Error::Draining);
-        }
+        let _starting = self.starting().await?;
         let Checked {
             row,
             plan,

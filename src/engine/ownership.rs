@@ -1,10 +1,11 @@
 //! Which runs are ours: the lease, the claims, and what happens to a run when its driver ends.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel_async::AsyncPgConnection;
 use futures_util::FutureExt;
 use serde_json::Map;
@@ -29,10 +30,16 @@ use crate::usage::Usage;
 
 /// How often runs are claimed and letters read.
 const TICK: Duration = Duration::from_secs(1);
+/// By how much that is shortened or prolonged, so that replicas do not come in step.
+const JITTER: Duration = Duration::from_millis(50);
+/// The shortest time between two ticks, whoever asks for them.
+const SPACING: Duration = Duration::from_millis(20);
 /// Every so many ticks what has expired is removed.
 const SWEEP_EVERY: u64 = 60;
 /// Every so many ticks it is looked for what processes that have died left over: children, and places among open runs.
 const LEFT_OVER_EVERY: u64 = 10;
+/// Every so many ticks it is looked for runs that cannot be claimed because somebody holds their rows.
+const HELD_EVERY: u64 = 10;
 /// Every so many ticks it is made sure that history has room ahead.
 const PARTITIONS_EVERY: u64 = 3_600;
 /// How many request ids are forgotten by one statement.
@@ -102,36 +109,67 @@ impl Engine {
     }
 
     async fn tick_for_ever(&self) {
+        // Ticks that come between are for claims and letters alone.
+        let (mut seconds, mut next_second) = (0, Instant::now());
         for count in 0_u64.. {
-            if let Err(error) = self.tick(count).await {
+            let began = Instant::now();
+            let chores = (began >= next_second).then_some(seconds);
+            if chores.is_some() {
+                seconds += 1;
+                next_second = began + TICK - 2 * JITTER;
+            }
+            let more = self.tick(chores).await.unwrap_or_else(|error| {
                 warn!(
                     error = &error as &dyn std::error::Error,
                     "a tick failed and is repeated"
                 );
+                false
+            });
+            let jitter = self.jitter(count);
+            if more {
+                // The others want some too.
+                tokio::time::sleep(SPACING + jitter / 2).await;
+                continue;
             }
-            let pause = self.inner.wakes.pause(self.inner.parts.clock.now(), TICK);
+            let now = self.inner.parts.clock.now();
+            let pause = self.inner.wakes.pause(now, TICK - JITTER + jitter);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = self.inner.tick_soon.notified() => {}
+                () = self.inner.tick_soon.notified() => {
+                    tokio::time::sleep(SPACING.saturating_sub(began.elapsed())).await;
+                }
             }
         }
     }
 
-    async fn tick(&self, count: u64) -> store::Result<()> {
+    /// Up to twice [`JITTER`], another one each time and in each executor.
+    fn jitter(&self, count: u64) -> Duration {
+        let mut hasher = DefaultHasher::new();
+        (self.inner.parts.executor, count).hash(&mut hasher);
+        let share = u32::try_from(hasher.finish() % 1_024).unwrap_or(0);
+        2 * JITTER * share / 1_024
+    }
+
+    /// Claims and reads letters, and once a second does its turn of the chores; gives whether there may be more to claim.
+    async fn tick(&self, chores: Option<u64>) -> store::Result<bool> {
         let parts = &self.inner.parts;
-        let capacity = parts
+        let free = parts
             .settings
             .max_open_runs
             .saturating_sub(self.open().len());
         let mut conn = parts.store.conn().await?;
         let right = parts.lease.may_take_over_for();
         let right = right.and_then(|left| TimeDelta::from_std(left).ok());
+        let take_over_until = right.map(|left| parts.clock.now() + left);
+        let next = self.inner.claiming.next(free);
         let request = TickRequest {
             executor: parts.executor,
-            capacity,
-            take_over_until: right.map(|left| parts.clock.now() + left),
+            capacity: next.capacity,
+            take_over_until,
+            order: next.order.clone(),
         };
         let ticked = executors::tick(&mut conn, request).await?;
+        let more = self.inner.claiming.learn(&next, &ticked);
         for claim in ticked.claimed {
             reach(if claim.died {
                 "takeover.claimed"
@@ -150,40 +188,43 @@ impl Engine {
             }
         }
         self.poll_watched(&mut conn).await?;
-        if count % LEFT_OVER_EVERY == LEFT_OVER_EVERY - 1 {
-            self.sweep_children(&mut conn).await?;
+        if let Some(count) = chores {
+            self.do_chores(&mut conn, count, take_over_until).await?;
         }
-        if count % LEFT_OVER_EVERY == LEFT_OVER_EVERY / 2 {
-            self.sweep_queues(&mut conn).await?;
-        }
-        if count.is_multiple_of(SWEEP_EVERY) {
-            executors::bury(&mut conn).await?;
-            executors::forget_requests(&mut conn, SWEEP_LIMIT).await?;
-            signals::forget_requests(&mut conn, SWEEP_LIMIT).await?;
-        }
-        if count % PARTITIONS_EVERY == PARTITIONS_EVERY - 1 {
-            partitions::ensure(&mut conn, parts.clock.now(), parts.settings.partition_width)
-                .await?;
-        }
-        Ok(())
+        Ok(more)
     }
 
-    /// Tells watchers here how far runs have come that are driven elsewhere, or by nobody.
-    async fn poll_watched(&self, conn: &mut AsyncPgConnection) -> store::Result<()> {
-        let elsewhere: Vec<RunKey> = {
-            let open = self.open();
-            self.inner
-                .hub
-                .watched()
-                .into_iter()
-                .filter(|key| !open.contains_key(key))
-                .collect()
-        };
-        if elsewhere.is_empty() {
-            return Ok(());
+    /// What is due each so many ticks.
+    async fn do_chores(
+        &self,
+        conn: &mut AsyncPgConnection,
+        count: u64,
+        take_over_until: Option<DateTime<Utc>>,
+    ) -> store::Result<()> {
+        let parts = &self.inner.parts;
+        if count % LEFT_OVER_EVERY == LEFT_OVER_EVERY - 1 {
+            self.sweep_children(conn).await?;
         }
-        for (key, last_sequence) in runs::positions(conn, &elsewhere).await? {
-            self.inner.hub.behind(&key, last_sequence);
+        if count % LEFT_OVER_EVERY == LEFT_OVER_EVERY / 2 {
+            self.sweep_queues(conn).await?;
+        }
+        if count.is_multiple_of(SWEEP_EVERY) {
+            executors::bury(conn).await?;
+            executors::forget_requests(conn, SWEEP_LIMIT).await?;
+            signals::forget_requests(conn, SWEEP_LIMIT).await?;
+        }
+        if count % HELD_EVERY == 2 {
+            for held in executors::held(conn, parts.executor, take_over_until).await? {
+                warn!(
+                    run.id = %held.key,
+                    run.orphaned = held.orphaned,
+                    postgres.pid = held.pid,
+                    "a run cannot be claimed: a transaction holds its row"
+                );
+            }
+        }
+        if count % PARTITIONS_EVERY == PARTITIONS_EVERY - 1 {
+            partitions::ensure(conn, parts.clock.now(), parts.settings.partition_width).await?;
         }
         Ok(())
     }
@@ -258,6 +299,11 @@ impl Engine {
         );
         // One that was blocked may have been paused, and be in line again.
         let moves_up = ended || (was_blocked && matches!(exit, Ok(Exit::Parked(_))));
+        let draining = self.inner.draining.is_cancelled();
+        if draining && matches!(exit, Ok(Exit::Parked(_) | Exit::Drained)) {
+            // What was due meanwhile, or has been handed back, is for the others.
+            self.inner.parts.notifier.something_to_claim();
+        }
         match exit {
             Ok(Exit::Parked(until)) => self.inner.wakes.note(until),
             Ok(Exit::Ended | Exit::Fenced | Exit::Unborn | Exit::Drained) => {}
@@ -273,6 +319,9 @@ impl Engine {
             }
         }
         self.forget(&key);
+        if self.inner.claiming.is_short() {
+            self.inner.tick_soon.notify_one();
+        }
         if ended && is_child {
             self.inner.parts.order(Order::Tell(key.clone()));
         }

@@ -52,7 +52,11 @@ impl Engine {
         reach("retry.reopened");
         let events: Arc<[Recorded]> = Arc::new([reopened]);
         self.inner.hub.publish(key, &events);
-        self.inner.tick_soon.notify_one();
+        if self.has_room() {
+            self.inner.tick_soon.notify_one();
+        } else {
+            self.one_waits();
+        }
         Ok(())
     }
 }

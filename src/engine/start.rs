@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{SemaphorePermit, mpsc, oneshot};
 
 use super::admission::Counted;
 use super::attempt::Placed;
 use super::driver::{self, Message};
 use super::payloads::Encoded;
 use super::plan::Plan;
-use super::{Engine, Error, Start, Started};
+use super::{Engine, Error, Start, Started, queue};
 use crate::hub::Subscription;
 use crate::ids::RunKey;
 use crate::journal::{Birth, Born};
@@ -23,6 +24,13 @@ use crate::store::flows;
 use crate::store::flush::{Owner, Projection};
 use crate::store::{self};
 use crate::usage::Usage;
+
+/// How many starts may be under way at once: more would only pile up before the database.
+pub(super) const AT_ONCE: usize = 4_096;
+/// How long a start waits for a database that could not be reached a moment ago.
+const OUTAGE_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a start waits until the run is durable. It may become so later: the same request id tells.
+const BIRTH_PATIENCE: Duration = Duration::from_secs(15);
 
 /// How many messages a run's mailbox holds.
 pub(super) const MAILBOX: usize = 16;
@@ -47,6 +55,28 @@ pub(super) struct Newborn {
     pub(super) origin: Option<Origin>,
 }
 
+/// Where a run waits that finds no place in memory.
+#[derive(Debug)]
+pub(super) enum Seat {
+    /// In the queue.
+    Held(#[expect(dead_code, reason = "held until the run is written")] queue::Place),
+    /// Nowhere, if it has to wait.
+    Full(queue::Full),
+    /// It need not ask: children are let in however full the queue is. Their parents wait for them, and could end no
+    /// sooner if they were refused.
+    Exempt,
+}
+
+impl Seat {
+    /// Why it may not wait, if so.
+    pub(super) fn full(&self) -> Option<&queue::Full> {
+        match self {
+            Self::Full(full) => Some(full),
+            Self::Held(_) | Self::Exempt => None,
+        }
+    }
+}
+
 impl Engine {
     /// Starts a run and answers when it is durable.
     ///
@@ -56,11 +86,9 @@ impl Engine {
     /// # Errors
     ///
     /// No such flow or revision, an input that does not fit the flow's schema, a request id that was used for another
-    /// request, too many watchers, the process about to end, or the store's own.
+    /// request, too many watchers or starts, a full queue, the process about to end, or the store's own.
     pub async fn start(&self, start: Start, watch: bool) -> Result<Started, Error> {
-        if self.inner.draining.is_cancelled() {
-            return Err(Error::Draining);
-        }
+        let _starting = self.starting().await?;
         let plan = self.plan_for(&start).await?;
         let start = self.checked(start, &plan).await?;
         let parts = &self.inner.parts;
@@ -86,6 +114,59 @@ impl Engine {
         self.answer(key, start.request, born, subscription, watch)
     }
 
+    /// Lets a start begin, which it is until what this gives is dropped.
+    ///
+    /// While the database is away it waits for a moment only, so that nothing piles up that could not be written.
+    pub(super) async fn starting(&self) -> Result<SemaphorePermit<'_>, Error> {
+        if self.inner.draining.is_cancelled() {
+            return Err(Error::Draining);
+        }
+        let starting = self.inner.starting.try_acquire();
+        let starting = starting.map_err(|_| Error::TooManyStarts(AT_ONCE))?;
+        let mut reachable = self.reachable();
+        let back = reachable.wait_for(|reachable| *reachable);
+        match tokio::time::timeout(OUTAGE_PATIENCE, back).await {
+            Ok(Ok(_)) => Ok(starting),
+            Ok(Err(_)) | Err(_) => Err(store::Error::no_answer("the renewal of the lease").into()),
+        }
+    }
+
+    /// Asks for a place in the queue.
+    async fn seat(&self, newborn: &Newborn) -> Result<Seat, Error> {
+        if newborn.parent.is_some() {
+            return Ok(Seat::Exempt);
+        }
+        let queue = &self.inner.parts.queue;
+        match queue.enter(self.store(), &newborn.key.namespace).await {
+            Ok(place) => Ok(Seat::Held(place)),
+            Err(Error::QueueFull(full)) => Ok(Seat::Full(full)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Which run a request has started before, if it has.
+    async fn started_before(&self, newborn: &Newborn) -> Result<Option<Born>, Error> {
+        let Some(request) = &newborn.request else {
+            return Ok(None);
+        };
+        let mut conn = self.store().conn().await?;
+        let namespace = newborn.key.namespace.as_str();
+        let found = store::births::find_request_on(&mut conn, namespace, &request.id).await?;
+        Ok(found.map(|(run, hash)| {
+            if hash == request.body_hash {
+                Born::Before(run)
+            } else {
+                Born::Reused(run)
+            }
+        }))
+    }
+
+    /// Notes that a run waits for whoever has room first.
+    pub(super) fn one_waits(&self) {
+        self.inner.claiming.one_waits();
+        self.inner.parts.notifier.something_to_claim();
+    }
+
     /// Brings a run into being, here if there is room, else for whoever has room first.
     pub(super) async fn bring_forth(
         &self,
@@ -95,6 +176,18 @@ impl Engine {
         let counted_as = self
             .concurrency_key(&plan, newborn.key.run_id, &newborn.input)
             .await?;
+        let seat = if counted_as.is_some() || !self.has_room() {
+            Some(self.seat(&newborn).await?)
+        } else {
+            None
+        };
+        if let Some(Seat::Full(full)) = &seat
+            && !self.has_room()
+        {
+            // Before anything is written for it.
+            let before = self.started_before(&newborn).await?;
+            return before.ok_or(Error::QueueFull(full.clone()));
+        }
         let encoded = Encoded::new(Arc::clone(&newborn.input));
         let info = self.place(&newborn.key, &encoded).await?;
         let has_chunks = info.chunks.is_some() || newborn.origin.is_some();
@@ -128,6 +221,7 @@ impl Engine {
                 queued,
                 input,
                 key,
+                seat: seat.unwrap_or(Seat::Exempt),
             };
             self.bring_forth_counted(&plan, counted).await
         } else if self.has_room() {
@@ -137,7 +231,8 @@ impl Engine {
         };
         let unborn = matches!(
             born,
-            Ok(Born::Before(_) | Born::Reused(_)) | Err(Error::TooManyOpenRuns { .. })
+            Ok(Born::Before(_) | Born::Reused(_))
+                | Err(Error::TooManyOpenRuns { .. } | Error::QueueFull(_))
         );
         // A child may be started twice, under one id.
         if unborn && has_chunks && !is_child {
@@ -235,6 +330,8 @@ impl Engine {
         let (reply, born) = oneshot::channel();
         let (mailbox, messages) = mpsc::channel::<Message>(MAILBOX);
         let key = birth.key.clone();
+        // A child is started again under the same id, and not while this goes on.
+        let patience = birth.parent.is_none().then_some(BIRTH_PATIENCE);
         self.open().insert(key.clone(), mailbox);
         let driver = driver::born(
             Arc::clone(&self.inner.parts),
@@ -245,7 +342,8 @@ impl Engine {
             messages,
         );
         self.drive(key, driver);
-        born.await.map_err(|_| Error::Draining)
+        let born = async { born.await.map_err(|_| Error::Draining) };
+        within(patience, born).await
     }
 
     /// Brings the run into being and leaves it to whoever has room first.
@@ -261,12 +359,11 @@ impl Engine {
             event: queued.into(),
             payload: input.beside(),
         }]);
-        self.inner
-            .parts
-            .journal
-            .bear(birth)
-            .await
-            .map_err(|_| Error::Draining)
+        let journal = &self.inner.parts.journal;
+        let born = async { journal.bear(birth).await.map_err(|_| Error::Draining) };
+        let born = within(Some(BIRTH_PATIENCE), born).await?;
+        self.one_waits();
+        Ok(born)
     }
 
     pub(super) fn answer(
@@ -302,6 +399,19 @@ impl Engine {
             Born::Rejected(reason) => Err(Error::Rejected(reason)),
         }
     }
+}
+
+/// Waits for a birth, for so long.
+async fn within(
+    patience: Option<Duration>,
+    born: impl Future<Output = Result<Born, Error>>,
+) -> Result<Born, Error> {
+    let Some(patience) = patience else {
+        return born.await;
+    };
+    tokio::time::timeout(patience, born)
+        .await
+        .unwrap_or_else(|_| Err(store::Error::no_answer("the write of the run").into()))
 }
 
 /// The row of a run that nobody owns yet and that is due at this time.

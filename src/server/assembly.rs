@@ -11,7 +11,7 @@ use tonic::service::Routes;
 use super::Error;
 use crate::api;
 use crate::applet::registry::{Registry, Services};
-use crate::config::{Config, Migrate};
+use crate::config::{Config, Migrate, Switch};
 use crate::cpu::Cpu;
 use crate::egress::Egress;
 use crate::engine::{self, Engine};
@@ -19,6 +19,7 @@ use crate::flow::validate::Limits;
 use crate::memory::embedder::Embedder;
 use crate::memory::{self, Memory};
 use crate::provider::Providers;
+use crate::relay;
 use crate::sandbox::Sandbox;
 use crate::secrets::Vault;
 use crate::store::{self, Store, migrate};
@@ -77,8 +78,12 @@ impl fmt::Debug for Drain {
 pub(super) async fn assemble(config: &Config, address: SocketAddr) -> Result<Parts, Error> {
     // Before the database, which takes longer, and for nothing if this fails.
     let vault = Vault::new(config.secrets.find_keys()?);
-    let store =
-        Store::connect(&store_settings(&config.database.url, &config.database.pool)).await?;
+    let direct_url = config.database.direct_url.as_ref();
+    let store = Store::connect(&store::Settings {
+        direct_url: direct_url.map(|url| url.expose().to_owned()),
+        ..store_settings(&config.database.url, &config.database.pool)
+    })
+    .await?;
     let about = About {
         schema: schema(&store, config.database.migrate).await?,
         postgres: store.server().version.clone(),
@@ -99,8 +104,10 @@ pub(super) async fn assemble(config: &Config, address: SocketAddr) -> Result<Par
     });
     let settings = engine_settings(config, address);
     let engine = Engine::launch(settings, store, registry, cpu, egress, vault).await?;
+    relay::keep(&engine);
+    let routes = api::routes(engine.clone(), checks, api_settings(config));
     Ok(Parts {
-        routes: api::routes(engine.clone(), checks, api_settings(config)),
+        routes: routes.add_service(relay::service(engine.clone())),
         database: engine.reachable(),
         drain: Drain::new(|timeout| async move {
             engine.stop(timeout).await;
@@ -132,7 +139,8 @@ async fn schema(store: &Store, migrate: Migrate) -> store::Result<String> {
             for version in migrate::run(store).await? {
                 tracing::info!(migration.version = version, "migrated");
             }
-            migrate::status(store).await?
+            // By the other way to the database, if there are two: they might not lead to the same one.
+            migrate::check(store).await?
         }
         Migrate::Off => migrate::check(store).await?,
     };
@@ -160,6 +168,9 @@ fn engine_settings(config: &Config, address: SocketAddr) -> engine::Settings {
         journal_lanes: usize::from(execution.journal_lanes),
         max_concurrent_steps: count(execution.max_concurrent_steps),
         max_open_runs: count(execution.max_open_runs),
+        max_queued_runs: config.limits.max_queued_runs.into(),
+        max_queued_runs_per_namespace: config.limits.max_queued_runs_per_namespace.into(),
+        notify: execution.notify == Switch::On,
         max_watchers: count(config.limits.max_watchers),
         lease: execution.lease,
         max_run_time: execution.max_run_time,
@@ -168,6 +179,14 @@ fn engine_settings(config: &Config, address: SocketAddr) -> engine::Settings {
         partition_width: config.database.pool.partition_width,
         address: match &config.listen.advertise {
             Some(advertised) => advertised.clone(),
+            // Everybody would reach themselves there.
+            None if address.ip().is_unspecified() => {
+                tracing::info!(
+                    "other replicas do not know where to reach this one: what they watch of its runs is polled, unless \
+                     --advertise (SYNAPPS_ADVERTISE) is set"
+                );
+                String::new()
+            }
             None => address.to_string(),
         },
         alone: config.alone,

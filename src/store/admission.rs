@@ -26,6 +26,8 @@ pub struct Gate<'a> {
     pub limit: u32,
     /// What becomes of one that is over the limit.
     pub on_conflict: OnConflict,
+    /// Whether no more runs may wait for their start: then one that would have to is refused.
+    pub queue_is_full: bool,
 }
 
 /// What became of a run that is to be.
@@ -40,6 +42,8 @@ pub enum Passage {
         /// Admitted and not ended.
         open: u32,
     },
+    /// It is not there: it would have to wait, and no more runs may.
+    QueueFull,
     /// It is not there: its request id has started this run, with a request of this hash.
     Taken(RunId, Vec<u8>),
 }
@@ -89,6 +93,9 @@ pub async fn bear<'a>(
         let admitted = open < gate.limit && !count.queued;
         if !admitted && gate.on_conflict == OnConflict::Reject {
             return Ok(Passage::Refused { open });
+        }
+        if !admitted && gate.queue_is_full {
+            return Ok(Passage::QueueFull);
         }
         let run = if admitted { run } else { birth(false) };
         if !births::write_one(conn, executor, run).await? {

@@ -312,7 +312,7 @@ impl QueryFragment<Pg> for Statement<'_> {
 /// # Errors
 ///
 /// As every query.
-pub(super) async fn find_request_on(
+pub async fn find_request_on(
     conn: &mut AsyncPgConnection,
     namespace: &str,
     request_id: &str,

@@ -1,20 +1,20 @@
 //! Executors: their leases, and the tick that claims runs and reads letters.
 
+mod held;
+mod tick;
+
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{
-    BigInt, Bool, Double, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
-};
+use diesel::sql_types::{BigInt, Double, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use uuid::Uuid;
 
-use super::births::PRIORITIES;
-use super::inbox::{Letter, Request};
+pub use self::held::{Held, held};
+pub use self::tick::{Claim, Order, TickRequest, Ticked, Turn, can_take_turns, tick};
+use super::Result;
 use super::schema::{executors, workflow_runs};
-use super::{Error, Result};
-use crate::ids::{ExecutorId, RunId, RunKey};
+use crate::ids::ExecutorId;
 use crate::run::event::FORMAT;
 
 #[derive(QueryableByName)]
@@ -95,114 +95,6 @@ pub async fn bury(conn: &mut AsyncPgConnection) -> Result<usize> {
     )
     .execute(conn)
     .await?)
-}
-
-/// What a tick may do.
-#[derive(Clone, Copy, Debug)]
-pub struct TickRequest {
-    /// For whom.
-    pub executor: ExecutorId,
-    /// How many runs it has room for.
-    pub capacity: usize,
-    /// Until when it may take runs whose executor let its lease run out, if it may; those of a retired one it always
-    /// may. A time and not a yes, because a statement may be on its way for longer than the right to it lasts.
-    pub take_over_until: Option<DateTime<Utc>>,
-}
-
-/// A run that belongs to the executor now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
-    /// Which run.
-    pub key: RunKey,
-    /// Whether its executor died with it: what was in flight may be what killed it.
-    pub died: bool,
-}
-
-/// What a tick found.
-#[derive(Clone, Debug, Default)]
-pub struct Ticked {
-    /// Runs that belong to the executor now.
-    pub claimed: Vec<Claim>,
-    /// Letters to runs that belonged to it before.
-    pub letters: Vec<Letter>,
-}
-
-#[derive(QueryableByName)]
-struct TickRow {
-    #[diesel(sql_type = Text)]
-    namespace: String,
-    #[diesel(sql_type = SqlUuid)]
-    run_id: Uuid,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    inbox_id: Option<i64>,
-    #[diesel(sql_type = Nullable<Text>)]
-    data: Option<String>,
-    #[diesel(sql_type = Bool)]
-    died: bool,
-}
-
-/// Claims runs that are due or whose executor is gone, epoch + 1 each, and reads the letters of the executor's runs.
-/// What is due goes by priority, then by time: of each priority the index is asked apart, so that no number of runs that
-/// wait for later is read. A run that nobody owns and that somebody asks something of, such as to be cancelled, is
-/// claimed however full the executor is; of those that have yet to start only what keeps them from it.
-///
-/// Runs that somebody else has locked are left out. The claims are committed when this returns; what a run has written
-/// is read by later statements only, for this one's snapshot is older than its locks.
-///
-/// # Errors
-///
-/// As every query.
-pub async fn tick(conn: &mut AsyncPgConnection, request: TickRequest) -> Result<Ticked> {
-    let rows: Vec<TickRow> = diesel::sql_query(
-        "WITH gone AS (SELECT executor_id, NOT retired AS died FROM executors \
-         WHERE executor_id <> $1 AND (retired OR (now() < $3 AND lease_until < now()))), \
-         due AS (SELECT d.namespace, d.run_id FROM generate_series($5::integer, $6::integer, -1) AS p(priority), \
-         LATERAL (SELECT namespace, run_id FROM workflow_runs WHERE priority = p.priority AND wake_at <= now() \
-         AND event_format <= $4 ORDER BY wake_at LIMIT $2 FOR UPDATE SKIP LOCKED) d LIMIT $2), \
-         orphaned AS (SELECT r.namespace, r.run_id, g.died FROM workflow_runs r JOIN gone g ON g.executor_id = r.executor_id \
-         WHERE r.event_format <= $4 LIMIT $2 FOR UPDATE OF r SKIP LOCKED), \
-         asked AS (SELECT r.namespace, r.run_id FROM run_inbox i \
-         JOIN workflow_runs r ON r.namespace = i.namespace AND r.run_id = i.run_id \
-         WHERE i.kind <> 'ADMITTED' AND r.wake_at <= now() AND r.event_format <= $4 \
-         AND (r.state <> 'QUEUED' OR i.kind IN ('CANCEL', 'PAUSE')) LIMIT 100 FOR UPDATE OF r SKIP LOCKED), \
-         roomy AS (SELECT namespace, run_id, died FROM orphaned UNION ALL SELECT namespace, run_id, false FROM due LIMIT $2), \
-         picked AS (SELECT namespace, run_id, false AS died FROM asked UNION SELECT namespace, run_id, died FROM roomy), \
-         claimed AS (UPDATE workflow_runs r SET executor_id = $1, epoch = r.epoch + 1, wake_at = NULL FROM picked p \
-         WHERE r.namespace = p.namespace AND r.run_id = p.run_id AND r.ended_at IS NULL RETURNING r.namespace, r.run_id, p.died) \
-         SELECT namespace, run_id, NULL::bigint AS inbox_id, NULL::text AS data, died FROM claimed \
-         UNION ALL SELECT i.namespace, i.run_id, i.inbox_id, i.data::text, false FROM run_inbox i \
-         JOIN workflow_runs r ON r.namespace = i.namespace AND r.run_id = i.run_id WHERE r.executor_id = $1",
-    )
-    .bind::<SqlUuid, _>(request.executor.uuid())
-    .bind::<BigInt, _>(i64::try_from(request.capacity).unwrap_or(i64::MAX))
-    .bind::<Nullable<Timestamptz>, _>(request.take_over_until)
-    .bind::<SmallInt, _>(FORMAT)
-    .bind::<Integer, _>(*PRIORITIES.end())
-    .bind::<Integer, _>(*PRIORITIES.start())
-    .load(conn)
-    .await?;
-    let mut ticked = Ticked::default();
-    for row in rows {
-        let key = RunKey {
-            namespace: row.namespace.into(),
-            run_id: RunId::new(row.run_id),
-        };
-        match (row.inbox_id, row.data) {
-            (Some(id), Some(data)) => {
-                ticked.letters.push(Letter {
-                    key,
-                    id,
-                    request: Request::decode(&data)?,
-                });
-            }
-            (None, None) => ticked.claimed.push(Claim {
-                key,
-                died: row.died,
-            }),
-            _ => return Err(Error::Corrupt(format!("a letter to run {key} has no text"))),
-        }
-    }
-    Ok(ticked)
 }
 
 /// Forgets request ids whose time is over, at most `limit` at once; gives how many.

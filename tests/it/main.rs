@@ -32,6 +32,7 @@ mod migrations;
 mod ownership;
 mod payloads;
 mod predecessor;
+mod relay;
 mod runs;
 mod secrets;
 mod semantics;

@@ -7,7 +7,7 @@ use diesel_async::AsyncPgConnection;
 use synapps::ids::ExecutorId;
 use synapps::run::event::FORMAT;
 use synapps::store::Store;
-use synapps::store::executors::{self, Claim, TickRequest, Ticked};
+use synapps::store::executors::{self, Claim, Order, TickRequest, Ticked};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -74,6 +74,7 @@ impl Floor {
             executor,
             capacity,
             take_over_until: take_over.then_some(right),
+            order: Order::Oldest,
         };
         executors::tick(&mut self.conn, request).await.unwrap()
     }
@@ -137,6 +138,7 @@ async fn a_claim_that_was_on_its_way_for_too_long_takes_nothing_from_the_dead() 
         executor: heir,
         capacity: 100,
         take_over_until: Some(Utc::now() - TimeDelta::milliseconds(1)),
+        order: Order::Oldest,
     };
 
     let late = executors::tick(&mut floor.conn, request).await.unwrap();
@@ -215,6 +217,7 @@ async fn of_two_that_claim_at_once_each_run_goes_to_one() {
         executor: two,
         capacity: 100,
         take_over_until: None,
+        order: Order::Oldest,
     };
 
     let (first, second) = tokio::join!(floor.tick(one, true), executors::tick(&mut other, request));
