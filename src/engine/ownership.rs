@@ -20,7 +20,7 @@ use crate::ids::RunKey;
 use crate::journal::{Move, Verdict};
 use crate::run::event::{Failure, Recorded, RunError, RunFailed};
 use crate::run::state::RunState;
-use crate::store::executors::{self, TickRequest};
+use crate::store::executors::{self, Claim, TickRequest};
 use crate::store::flush::{Owner, Projection};
 use crate::store::runs::RunRow;
 use crate::store::{self, partitions, runs, signals};
@@ -53,7 +53,10 @@ impl Engine {
         let mut connection = Some(connection);
         loop {
             let pause = match self.renew(&mut connection).await {
-                Ok(()) => parts.lease.renewal_interval(),
+                Ok(()) => {
+                    self.confirm_runs().await;
+                    parts.lease.renewal_interval()
+                }
                 Err(error) => {
                     warn!(
                         error = &error as &dyn std::error::Error,
@@ -81,26 +84,58 @@ impl Engine {
             &parts.settings.address,
             parts.lease.length(),
         );
-        let now = tokio::time::timeout(parts.lease.renewal_interval(), renewal)
-            .await
-            .map_err(|_| store::Error::no_answer("the renewal of the lease"))??;
-        parts.lease.renewed(sent);
+        let executors::Renewal { now, event_format } =
+            tokio::time::timeout(parts.lease.renewal_interval(), renewal)
+                .await
+                .map_err(|_| store::Error::no_answer("the renewal of the lease"))??;
+        parts.lease.renewed(sent, event_format);
         parts.clock.correct(now, asked);
         self.inner.reachable.send_replace(true);
         Ok(())
     }
 
+    /// Finds out which runs are still ours after the lease was over for a while: each driver writes once more behind its
+    /// fence, and those that cannot are gone when this returns. Until then nothing begins outside that is not `PURE`.
+    ///
+    /// Gives up after a while; the next renewal tries again.
+    async fn confirm_runs(&self) {
+        let lease = &self.inner.parts.lease;
+        let Some(at_break) = lease.unconfirmed() else {
+            return;
+        };
+        let mailboxes: Vec<mpsc::Sender<Message>> = self.open().values().cloned().collect();
+        let (known, mut all_known) = mpsc::channel(1);
+        let confirmed = async {
+            for mailbox in mailboxes {
+                // An error says that the driver has ended.
+                mailbox.send(Message::Recheck(known.clone())).await.ok();
+            }
+            drop(known);
+            // Nothing is ever sent: it ends when the last driver has dropped its end.
+            all_known.recv().await;
+        };
+        if tokio::time::timeout(lease.renewal_interval(), confirmed)
+            .await
+            .is_ok()
+        {
+            lease.confirm(at_break);
+        } else {
+            warn!("it is not known yet which runs are left after the lease was over for a while");
+        }
+    }
+
     /// Claims runs and reads letters, once a second and whenever somebody asks for it.
     pub(super) fn keep_ticking(&self) {
         let engine = self.clone();
-        let ending = self.inner.draining.clone();
-        let ticking = async move { engine.tick_for_ever().await };
+        let ending = self.inner.abandon.clone();
+        let ticking = async move { engine.tick_until_draining().await };
         self.inner
             .loops
             .spawn(ending.run_until_cancelled_owned(ticking));
     }
 
-    async fn tick_for_ever(&self) {
+    /// A tick that is under way is not cut off: what it claims would have no driver to give it back.
+    async fn tick_until_draining(&self) {
         for count in 0_u64.. {
             if let Err(error) = self.tick(count).await {
                 warn!(
@@ -112,6 +147,7 @@ impl Engine {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.inner.tick_soon.notified() => {}
+                () = self.inner.draining.cancelled() => return,
             }
         }
     }
@@ -132,7 +168,7 @@ impl Engine {
         };
         let ticked = executors::tick(&mut conn, request).await?;
         for claim in ticked.claimed {
-            self.adopt(claim.key);
+            self.adopt(claim);
         }
         for letter in ticked.letters {
             let mailbox = self.open().get(&letter.key).cloned();
@@ -183,7 +219,8 @@ impl Engine {
     }
 
     /// Drives a run that was claimed, once its history is read; repeats that until the database answers.
-    pub(super) fn adopt(&self, key: RunKey) {
+    pub(super) fn adopt(&self, claim: Claim) {
+        let Claim { key, died } = claim;
         let (mailbox, messages) = mpsc::channel(MAILBOX);
         if self.open().insert(key.clone(), mailbox).is_some() {
             // Its driver is about to find out that its fence is gone.
@@ -193,7 +230,7 @@ impl Engine {
         let task = async move {
             let mut messages = Some(messages);
             while let Some(inbox) = messages.take() {
-                match driver::adopt(Arc::clone(&engine.inner.parts), &key, inbox).await {
+                match driver::adopt(Arc::clone(&engine.inner.parts), &key, died, inbox).await {
                     Ok(Adopted::Driver(driver)) => {
                         info!(run.id = %key, "the run goes on here");
                         return engine.see_through(key, *driver).await;
@@ -237,7 +274,11 @@ impl Engine {
             .spawn(self.inner.abandon.clone().run_until_cancelled_owned(task));
     }
 
-    async fn see_through(&self, key: RunKey, driver: Driver) {
+    async fn see_through(&self, key: RunKey, mut driver: Driver) {
+        if self.inner.draining.is_cancelled() {
+            // It came too late to be told.
+            driver.drain();
+        }
         let span = info_span!("run", run.id = %key);
         let is_child = driver.is_child();
         let (counted, was_blocked) = (driver.counted_as(), driver.is_blocked());
@@ -342,6 +383,7 @@ impl Engine {
         let entry = Move {
             key: key.clone(),
             epoch: row.epoch,
+            before: row.last_sequence,
             events: Arc::new([recorded]),
             projection,
             folded: None,
