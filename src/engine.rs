@@ -50,6 +50,7 @@ use self::pool::Pool;
 use self::wakes::Wakes;
 use crate::applet::registry::Registry;
 use crate::cpu::Cpu;
+use crate::crash_points::reach;
 use crate::egress::Egress;
 use crate::files::Files;
 use crate::hub::{self, Hub, Subscription};
@@ -343,6 +344,7 @@ impl Engine {
     ///
     /// Runs that are not done stay in the database, free to be taken over.
     pub async fn stop(&self, grace: Duration) {
+        reach("drain.begun");
         self.inner.draining.cancel();
         let mailboxes: Vec<mpsc::Sender<Message>> = self.open().values().cloned().collect();
         for mailbox in mailboxes {
@@ -372,12 +374,14 @@ impl Engine {
         self.inner.abandon.cancel();
         self.inner.loops.close();
         self.inner.loops.wait().await;
+        reach("drain.unretired");
         let retired = async {
             let mut conn = self.store().conn().await?;
             executors::retire(&mut conn, self.inner.parts.executor).await
         };
         match tokio::time::timeout(Duration::from_secs(2), retired).await {
             Ok(Ok(())) => {
+                reach("drain.retired");
                 info!(executor.id = %self.inner.parts.executor, "the executor has left its work in order");
             }
             Ok(Err(error)) => error!(

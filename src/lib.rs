@@ -6,6 +6,7 @@
 // The future of an attempt goes through templates, clients and parsers, deeper than the compiler expects.
 #![recursion_limit = "256"]
 
+pub mod crash_points;
 pub mod ids;
 pub mod usage;
 pub mod value;

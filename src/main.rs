@@ -27,6 +27,8 @@ fn main() -> ExitCode {
     if let Some(code) = synapps::sandbox::child::run_if_asked(std::env::args_os()) {
         return code;
     }
+    // Held until the process ends.
+    let _armed = synapps::crash_points::arm();
     let cli = Cli::parse();
     match run(cli) {
         Ok(code) => code,

@@ -27,6 +27,7 @@ use super::payloads::Encoded;
 use super::plan::{Plan, PlanNode};
 use super::pool::Slot;
 use crate::applet::{self, Certainty, Completion, Effect, Outcome};
+use crate::crash_points::{reach_attempt, reach_attempt_done};
 use crate::ids::{FlowId, FlowKey, NodeId, RunKey, StepPath};
 use crate::run::event::{ChunkKey, Failure, PayloadInfo};
 use crate::run::scope::StepKey;
@@ -259,6 +260,7 @@ async fn attempt(
         return Ok(cut_off);
     }
     let (redactor, pen) = (context.redactor.clone(), context.pen.clone());
+    reach_attempt(node.node.id.as_str());
     let completion = match effect {
         // Nothing outside is lost with it: it is dropped at once.
         Effect::Pure | Effect::Idempotent => {
@@ -273,6 +275,7 @@ async fn attempt(
             tokio::time::timeout(timeout + LAST_WORDS, prepared.run(context)).await
         }
     };
+    reach_attempt_done(node.node.id.as_str());
     let completion = completion.unwrap_or_else(|_| Err(timed_out(timeout, effect)));
     if completion.is_ok() {
         pen.finish();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Engine, Error};
+use crate::crash_points::reach;
 use crate::ids::RunKey;
 use crate::run::state::RunState;
 use crate::store::inbox::{self, Letter, Request};
@@ -39,6 +40,7 @@ impl Engine {
         let Some(id) = posted.letter else {
             return cancelled(key, posted.state);
         };
+        reach("cancel.posted");
         self.deliver(Letter {
             key: key.clone(),
             id,

@@ -14,6 +14,7 @@ use tracing::{debug, warn};
 use super::driver::Message;
 use super::start::Newborn;
 use super::{Engine, Error};
+use crate::crash_points::reach;
 use crate::ids::{FlowKey, Namespace, RunKey};
 use crate::journal::Born;
 use crate::run::event::{ChildStarted, Event, Failure, Parent};
@@ -147,6 +148,7 @@ impl Engine {
             debug!(run.id = %parent, "the run that wanted a child is gone");
             return Ok(());
         };
+        reach("child.unborn");
         match self.bear_child(start, &parent, &event).await {
             // Where the process drains, the next owner of the parent starts it.
             Ok(Born::Yes) | Err(Error::Draining) => Ok(()),
@@ -250,7 +252,9 @@ impl Engine {
 
     async fn tell_parent(&self, child: &RunKey) -> Result<(), Error> {
         let mut conn = self.store().conn().await?;
+        reach("child.untold");
         let letter = children::tell(&mut conn, child).await?;
+        reach("child.told");
         drop(conn);
         if let Some(letter) = letter {
             self.deliver(letter);

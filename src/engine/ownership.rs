@@ -16,6 +16,7 @@ use super::children::Order;
 use super::driver::{self, Adopted, Driver, Exit, Message};
 use super::lease::Moment;
 use super::start::MAILBOX;
+use crate::crash_points::reach;
 use crate::ids::RunKey;
 use crate::journal::{Move, Verdict};
 use crate::run::event::{Failure, Recorded, RunError, RunFailed};
@@ -168,6 +169,11 @@ impl Engine {
         };
         let ticked = executors::tick(&mut conn, request).await?;
         for claim in ticked.claimed {
+            reach(if claim.died {
+                "takeover.claimed"
+            } else {
+                "claim.claimed"
+            });
             self.adopt(claim);
         }
         for letter in ticked.letters {
@@ -232,6 +238,7 @@ impl Engine {
             while let Some(inbox) = messages.take() {
                 match driver::adopt(Arc::clone(&engine.inner.parts), &key, died, inbox).await {
                     Ok(Adopted::Driver(driver)) => {
+                        reach("adopt.read");
                         info!(run.id = %key, "the run goes on here");
                         return engine.see_through(key, *driver).await;
                     }

@@ -10,6 +10,7 @@ use quick_cache::sync::Cache;
 use serde_json::Value;
 
 use crate::cpu::Cpu;
+use crate::crash_points::reach;
 use crate::ids::{RunId, RunKey};
 use crate::run::event::{ChunkKey, PayloadInfo};
 use crate::store::{self, Store, events, payloads};
@@ -125,6 +126,7 @@ impl Payloads {
     ) -> store::Result<PayloadInfo> {
         let mut conn = self.store.conn().await?;
         payloads::write(&mut conn, key, &at, encoded.text.as_bytes()).await?;
+        reach("payload.after");
         Ok(PayloadInfo {
             chunks: Some(at),
             ..encoded.info.clone()

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::control::Refused;
 use super::{Engine, Error};
+use crate::crash_points::reach;
 use crate::ids::RunKey;
 use crate::run::event::{Recorded, RunReopened};
 use crate::run::state::RunState;
@@ -48,6 +49,7 @@ impl Engine {
         if !done {
             return Err(not_failed(key, self.row(key).await?.state));
         }
+        reach("retry.reopened");
         let events: Arc<[Recorded]> = Arc::new([reopened]);
         self.inner.hub.publish(key, &events);
         self.inner.tick_soon.notify_one();

@@ -82,6 +82,8 @@ pub enum Born {
 impl Entry for Birth {
     type Verdict = Born;
 
+    const POINTS: (&str, &str) = ("journal.birth.before", "journal.birth.after");
+
     fn key(&self) -> &RunKey {
         &self.key
     }

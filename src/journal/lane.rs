@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tracing::{error, warn};
 
 use super::Posted;
+use crate::crash_points::reach;
 use crate::hub::Hub;
 use crate::ids::{ExecutorId, RunId, RunKey};
 use crate::run::event::Recorded;
@@ -23,6 +24,9 @@ use crate::store::{self, Class, Store, standing};
 pub(super) trait Entry: Send + Sync + Sized + 'static {
     /// What becomes of it.
     type Verdict: Send + 'static;
+
+    /// The crash points before its flush is sent, and after the database's answer.
+    const POINTS: (&str, &str);
 
     /// Which run.
     fn key(&self) -> &RunKey;
@@ -177,7 +181,11 @@ impl<E: Entry> Lane<E> {
 
     async fn write(&mut self, batch: &[Posted<E>]) -> store::Result<HashSet<RunId>> {
         let executor = self.executor;
-        E::write(self.connection().await?, executor, batch).await
+        let connection = self.connection().await?;
+        reach(E::POINTS.0);
+        let written = E::write(connection, executor, batch).await;
+        reach(E::POINTS.1);
+        written
     }
 
     async fn connection(&mut self) -> store::Result<&mut store::lane::Lane> {
@@ -297,6 +305,7 @@ impl<E: Entry> Lane<E> {
 
     fn commit(&self, posted: Posted<E>) {
         self.hub.publish(posted.entry.key(), posted.entry.events());
+        reach("journal.published");
         answer(posted, E::committed());
     }
 }

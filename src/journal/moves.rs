@@ -48,6 +48,8 @@ pub enum Verdict {
 impl Entry for Move {
     type Verdict = Verdict;
 
+    const POINTS: (&str, &str) = ("journal.move.before", "journal.move.after");
+
     fn key(&self) -> &RunKey {
         &self.key
     }

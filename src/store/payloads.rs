@@ -6,6 +6,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::Result;
 use super::schema::payload_chunks::dsl;
+use crate::crash_points::reach;
 use crate::ids::RunKey;
 use crate::run::event::ChunkKey;
 
@@ -44,6 +45,11 @@ pub async fn write(
     content: &[u8],
 ) -> Result<()> {
     for (number, chunk) in (0_i32..).zip(content.chunks(CHUNK_BYTES)) {
+        reach(if number == 0 {
+            "payload.before"
+        } else {
+            "payload.between"
+        });
         diesel::insert_into(dsl::payload_chunks)
             .values((
                 dsl::namespace.eq(key.namespace.as_str()),

@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
 
 use super::Driver;
+use crate::crash_points::reach;
 use crate::engine::payloads::Encoded;
 use crate::ids::StepPath;
 use crate::run::event::{
@@ -31,7 +32,10 @@ impl Driver {
             return;
         }
         match &letter.request {
-            Request::Cancel { reason, grace_ms } => self.cancel(reason, *grace_ms),
+            Request::Cancel { reason, grace_ms } => {
+                self.cancel(reason, *grace_ms);
+                reach("cancel.folded");
+            }
             Request::Pause { reason } => {
                 if !matches!(state, RunState::Cancelling | RunState::Paused) {
                     self.finish = None;
@@ -82,6 +86,7 @@ impl Driver {
                 }
             }
         }
+        reach("letter.folded");
     }
 
     fn cancel(&mut self, reason: &str, grace_ms: u64) {
