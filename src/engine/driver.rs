@@ -56,7 +56,8 @@ pub enum Message {
     Ask(oneshot::Sender<Inside>),
     /// The process is about to end: start nothing more, and leave.
     Drain,
-    /// The lease was over for a while: find out whether the run is still ours, and drop this once it is known.
+    /// The lease was over for a while: find out whether the run is still ours, and say so if it is, and drop this
+    /// in any case.
     Recheck(mpsc::Sender<()>),
 }
 

@@ -84,13 +84,6 @@ impl Lease {
         }
     }
 
-    /// Waits until the lease has not been renewed for so long that it may be over soon.
-    pub async fn lapsed(&self) {
-        while let Some(left) = self.firm_for() {
-            tokio::time::sleep(left).await;
-        }
-    }
-
     /// The break after which it is not known yet which runs are still ours, if there is one.
     #[must_use]
     pub fn unconfirmed(&self) -> Option<u64> {

@@ -105,23 +105,33 @@ impl Engine {
             return;
         };
         let mailboxes: Vec<mpsc::Sender<Message>> = self.open().values().cloned().collect();
-        let (known, mut all_known) = mpsc::channel(1);
+        let asked = mailboxes.len();
+        let (known, mut all_known) = mpsc::channel(asked.max(1));
         let confirmed = async {
             for mailbox in mailboxes {
                 // An error says that the driver has ended.
                 mailbox.send(Message::Recheck(known.clone())).await.ok();
             }
             drop(known);
-            // Nothing is ever sent: it ends when the last driver has dropped its end.
-            all_known.recv().await;
+            let mut kept = 0;
+            // It ends when the last driver has dropped its end.
+            while all_known.recv().await.is_some() {
+                kept += 1;
+            }
+            kept
         };
-        if tokio::time::timeout(lease.renewal_interval(), confirmed)
-            .await
-            .is_ok()
-        {
-            lease.confirm(at_break);
-        } else {
-            warn!("it is not known yet which runs are left after the lease was over for a while");
+        match tokio::time::timeout(lease.renewal_interval(), confirmed).await {
+            Ok(kept) => {
+                lease.confirm(at_break);
+                info!(
+                    runs.kept = kept,
+                    runs.dropped = asked - kept,
+                    "the lease was not renewed for a while, and it is known again which runs are ours"
+                );
+            }
+            Err(_) => {
+                warn!("it is not known yet which runs are ours since the lease was renewed again")
+            }
         }
     }
 

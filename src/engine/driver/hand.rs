@@ -134,8 +134,11 @@ impl Driver {
         if handed.leaves {
             return Some(Exit::Drained);
         }
-        if handed.checks {
-            self.unsure = None;
+        if handed.checks
+            && let Some(known) = self.unsure.take()
+        {
+            // An error says that whoever asked has given up waiting.
+            known.try_send(()).ok();
         }
         if self.before_end.is_some() && self.pending.is_empty() {
             if self.run.state().is_final() {

@@ -17,6 +17,10 @@ impl Simulation {
         let down = [1, 30, 100_000][self.chance.pick(3)];
         self.story.now += TimeDelta::seconds(down);
         self.adopted_at = self.story.now;
+        if self.story.run.state().is_final() {
+            // Nobody takes it over.
+            return;
+        }
         // Once in a while somebody lives who could not read that.
         if !self.is_mortal || self.chance.pick(6) != 5 {
             let run = &self.story.run;
