@@ -146,6 +146,11 @@ impl Binary {
             .unwrap()
     }
 
+    /// How it has ended, however long that takes.
+    pub async fn dies(&mut self) -> ExitStatus {
+        self.child.wait().await.unwrap()
+    }
+
     /// Its process id.
     pub fn pid(&self) -> Pid {
         let pid = self.child.id().expect("the program runs");
