@@ -38,19 +38,25 @@ impl Run {
         step.deaths + u32::from(pure && self.history.cautious)
     }
 
-    /// Steps whose attempt is open in the journal and not in this process: lost with the process that made it.
+    /// Steps whose attempt is open in the journal and not in this process: lost with the process that made it. Those are
+    /// left out that were counted before and have not been tried again since: they wait for their turn.
     pub fn lost(&self) -> impl Iterator<Item = StepKey> {
         let running = self.history.running.iter().copied();
         running.filter(|key| {
+            let step = self.step(*key);
             // What was decided by somebody's word waits for nobody's attempt.
-            !self.in_flight.contains(key) && self.step(*key).condemned.is_none()
+            !self.in_flight.contains(key)
+                && step.condemned.is_none()
+                && step.died_at < step.attempt()
         })
     }
 
     pub(super) fn recovered(&mut self, event: &RunRecovered) -> Result<(), String> {
         for path in &event.lost {
             let key = self.open_step(path)?;
-            self.step_mut(key).deaths += 1;
+            let step = self.step_mut(key);
+            step.deaths += 1;
+            step.died_at = step.attempt();
         }
         self.history.cautious = true;
         // It belongs to somebody now, whatever it waited for.

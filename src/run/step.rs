@@ -35,6 +35,8 @@ pub struct Step {
     pub reused: Option<Reused>,
     /// How many durable attempts have died with their process, since somebody last decided about the step.
     pub(super) deaths: u32,
+    /// The number of the attempt that was counted last.
+    pub(super) died_at: u32,
     /// How many attempts there were before its run was tried again: its retry policy begins anew after them.
     pub(super) tried_before: u32,
     /// How many attempts there were before somebody decided that it is tried again: the time for all of its attempts
@@ -139,6 +141,7 @@ impl Step {
             condemned: None,
             reused: None,
             deaths: 0,
+            died_at: 0,
             tried_before: 0,
             timed_after: 0,
             undecided: u32::try_from(incoming).unwrap_or(u32::MAX),

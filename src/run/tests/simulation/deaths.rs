@@ -33,7 +33,9 @@ impl Simulation {
     pub(super) fn drains(&mut self) {
         let is_kept = |it: &Self, key: &StepKey| {
             let flight = &it.flights[key];
-            let once = it.effect(*key) == Effect::AtMostOnce;
+            let scope = it.story.run.find_scope(key.scope);
+            let once =
+                scope.is_some_and(|it| it.graph().node(key.node).effect == Effect::AtMostOnce);
             flight.gate.is_none()
                 && match flight.task {
                     Task::Run(_) => once,
