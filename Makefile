@@ -1,10 +1,10 @@
 # Every target does its own set-up, so that a fresh clone needs one command.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test bench lint fmt schema chart
+.PHONY: help setup build demo test crash-matrix soak bench lint fmt schema chart
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing: Postgres 15 or newer and a C compiler
 	@scripts/setup
@@ -17,6 +17,15 @@ demo: build ## Run an example flow on a private Postgres and print each update a
 
 test: setup ## Run all tests, on a private Postgres
 	cargo test --locked
+
+crash-matrix: setup ## Strike processes at every boundary and write docs/CRASH-MATRIX.md
+	SYNAPPS_WRITE_CRASH_MATRIX=1 cargo test --locked --test trials -- --exact \
+		matrix::what_was_acknowledged_outlasts_every_fault_at_every_boundary --nocapture
+
+soak: setup ## Strike replicas at random for a while, then look at everything: TIME=5m REPLICAS=3 SEED=1
+	@SYNAPPS_SOAK_TIME=$(TIME) SYNAPPS_SOAK_REPLICAS=$(REPLICAS) SYNAPPS_SOAK_SEED=$(SEED) \
+		cargo test --locked --test trials -- --ignored --exact \
+		soak::nothing_is_lost_doubled_or_stuck_after_a_while_of_faults --nocapture
 
 bench: setup ## Measure a workload on the release build: W=PARK
 	@cargo bench --locked --bench $$(echo "$(or $(W),PARK)" | tr A-Z a-z)

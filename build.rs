@@ -30,6 +30,10 @@ fn compile_protos() -> Result<(), Box<dyn Error>> {
         out_dir.join("synapps.v1.bin"),
         compiler.encode_file_descriptor_set(),
     )?;
+    // What replicas say to each other is compiled too, and is nothing that callers are told of.
+    compiler.open_files(proto_files(
+        &Path::new(PROTO_ROOT).join("synapps/internal/v1"),
+    )?)?;
 
     tonic_prost_build::configure()
         // A request has one canonical form only if its maps have an order.

@@ -15,6 +15,7 @@ pub mod control;
 mod driver;
 pub mod explain;
 pub mod fork;
+mod intake;
 mod lease;
 mod notifier;
 mod ownership;
@@ -27,9 +28,11 @@ mod resolve;
 mod retry;
 pub mod signal;
 mod start;
+mod stranded;
 pub mod tryout;
 mod view;
 mod wakes;
+mod whereabouts;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,17 +46,21 @@ use tracing::{error, info, warn};
 
 use self::admission::Doors;
 use self::changes::Changes;
-use self::children::Order;
+use self::children::{Order, Orders};
 use self::claiming::Claiming;
 use self::clock::Clock;
 use self::driver::Message;
+use self::intake::Intake;
 use self::lease::{Lease, Moment};
 use self::notifier::Notifier;
 use self::payloads::Payloads;
 use self::plan::Plans;
 use self::pool::Pool;
 use self::queue::Queue;
+use self::stranded::Search;
 use self::wakes::Wakes;
+pub(crate) use self::whereabouts::Drive;
+use self::whereabouts::Positions;
 use crate::applet::registry::Registry;
 use crate::cpu::Cpu;
 use crate::crash_points::reach;
@@ -123,9 +130,9 @@ pub(crate) struct Parts {
     clock: Clock,
     lease: Lease,
     doors: Doors,
+    orders: Orders,
     queue: Queue,
     notifier: Notifier,
-    orders: mpsc::UnboundedSender<Order>,
 }
 
 impl Parts {
@@ -137,8 +144,7 @@ impl Parts {
 
     /// Has something done for a run that goes beyond it: its children started, cancelled, told of.
     fn order(&self, order: Order) {
-        // There is nobody to do it only when the process ends; what was durable is ordered again by the next owner.
-        self.orders.send(order).ok();
+        self.orders.send(order);
     }
 }
 
@@ -153,6 +159,7 @@ struct Inner {
     parts: Arc<Parts>,
     hub: Hub,
     changes: Changes,
+    positions: watch::Sender<Positions>,
     registry: Registry,
     /// The mailbox of each run that is in memory.
     open: Mutex<HashMap<RunKey, mpsc::Sender<Message>>>,
@@ -163,6 +170,10 @@ struct Inner {
     abandon: CancellationToken,
     tick_soon: Notify,
     wakes: Wakes,
+    stranded: Search,
+    intake: Intake,
+    /// Whether the lease could be renewed lately.
+    renewing: watch::Sender<bool>,
     claiming: Claiming,
     /// Bounds how many starts are under way at once.
     starting: Semaphore,
@@ -277,6 +288,12 @@ pub enum Error {
     /// The database does not take the run, whatever is tried.
     #[error("{0}")]
     Rejected(String),
+    /// As much is being started as fits into memory before it is durable.
+    #[error("{limit} bytes of runs are being started")]
+    TooMuchStarting {
+        /// The most bytes.
+        limit: usize,
+    },
     /// There are too many watchers.
     #[error(transparent)]
     TooManyWatchers(#[from] hub::TooMany),
@@ -303,13 +320,13 @@ impl Engine {
         let lease = Lease::new(settings.lease);
         let mut renewals = store.dedicated().await?;
         let sent = Moment::now();
-        let now =
+        let executors::Renewal { now, event_format } =
             executors::renew(&mut renewals, executor, &settings.address, settings.lease).await?;
-        lease.renewed(sent);
+        lease.renewed(sent, event_format);
         partitions::ensure(&mut renewals, now, settings.partition_width).await?;
         let claiming = Claiming::new(executors::can_take_turns(&mut renewals).await?);
         if settings.alone {
-            executors::retire_all_but(&mut renewals, executor).await?;
+            executors::declare_dead_all_but(&mut renewals, executor).await?;
         }
         let hub = Hub::new(settings.max_watchers);
         let loops = TaskTracker::new();
@@ -322,7 +339,7 @@ impl Engine {
             &loops,
             &abandon,
         );
-        let (orders, to_be_done) = mpsc::unbounded_channel();
+        let (orders, to_be_done) = Orders::new();
         let parts = Parts {
             orders,
             executor,
@@ -350,6 +367,7 @@ impl Engine {
                 parts: Arc::new(parts),
                 hub,
                 changes: Changes::default(),
+                positions: watch::Sender::new(Positions::default()),
                 registry,
                 open: Mutex::default(),
                 drivers: TaskTracker::new(),
@@ -359,11 +377,15 @@ impl Engine {
                 abandon,
                 tick_soon: Notify::new(),
                 wakes: Wakes::default(),
+                stranded: Search::default(),
+                intake: Intake::default(),
+                renewing: watch::Sender::new(true),
                 claiming,
                 starting: Semaphore::new(start::AT_ONCE),
                 reachable: watch::Sender::new(true),
             }),
         };
+        engine.keep_watching_the_database();
         engine.keep_lease(renewals);
         engine.keep_ticking();
         engine.keep_notifying();
@@ -465,7 +487,7 @@ impl Engine {
         &self.inner.watches
     }
 
-    /// Whether the database could be reached lately, and each change of that.
+    /// Whether the database could be reached and written to lately, and each change of that.
     #[must_use]
     pub fn reachable(&self) -> watch::Receiver<bool> {
         self.inner.reachable.subscribe()

@@ -3,22 +3,25 @@
 //! A watcher that is slow loses signals here and nothing else: it sees by the sequence that something is missing and
 //! reads it from the store. So nobody who watches can hold up a run or another watcher.
 //!
-//! [`drafts`] are what steps show while they work: no events, and nowhere kept.
+//! [`drafts`] are what steps show while they work: no events, and nowhere kept. A [`feed`] brings both of a run that
+//! another process drives.
 
+mod channel;
 pub mod drafts;
+pub mod feed;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::{Notify, watch};
 
+use self::channel::{Channel, Source};
 use self::drafts::{Reader, Shelf};
 use crate::ids::RunKey;
 use crate::run::event::Recorded;
-
-/// How many signals a watcher may be behind before it has to read from the store.
-const BACKLOG: usize = 256;
 
 /// Something that a watcher is told.
 #[derive(Clone, Debug)]
@@ -35,11 +38,17 @@ pub enum Signal {
 #[derive(Clone, Debug, Default)]
 pub struct Hub {
     shared: Arc<Mutex<Shared>>,
+    /// There is something in `Shared::fresh`.
+    looked_for: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
-    channels: HashMap<RunKey, broadcast::Sender<Signal>>,
+    channels: HashMap<RunKey, Channel>,
+    /// How many channels there have been.
+    opened: u64,
+    /// Watched runs of which it is not known yet who drives them.
+    fresh: HashSet<RunKey>,
     shelves: HashMap<RunKey, Arc<Shelf>>,
     watchers: usize,
     limit: usize,
@@ -60,6 +69,7 @@ impl Hub {
         };
         Self {
             shared: Arc::new(Mutex::new(shared)),
+            looked_for: Arc::default(),
         }
     }
 
@@ -74,20 +84,26 @@ impl Hub {
             return Err(TooMany(shared.limit));
         }
         shared.watchers += 1;
-        let sender = shared
-            .channels
-            .entry(key.clone())
-            .or_insert_with(|| broadcast::channel(BACKLOG).0);
-        let receiver = sender.subscribe();
+        if !shared.channels.contains_key(key) {
+            shared.opened += 1;
+            let channel = Channel::new(shared.opened);
+            shared.channels.insert(key.clone(), channel);
+            shared.fresh.insert(key.clone());
+            self.looked_for.notify_one();
+        }
+        let channel = &shared.channels[key];
+        let (receiver, source) = (channel.subscribe(), channel.source());
         Ok(Subscription {
             key: key.clone(),
             receiver: Some(receiver),
+            source,
             drafts: None,
             hub: self.clone(),
         })
     }
 
-    /// The same with what the run's steps show while they work in this process: see [`Subscription::take_drafts`].
+    /// The same with what the run's steps show while they work: see [`Subscription::take_drafts`], and
+    /// [`Hub::want_drafts`] for a run that may be driven elsewhere.
     ///
     /// # Errors
     ///
@@ -114,18 +130,55 @@ impl Hub {
 
     /// Tells the watchers of a run about events that are committed.
     pub fn publish(&self, key: &RunKey, events: &Arc<[Recorded]>) {
-        self.signal(key, || Signal::Events(Arc::clone(events)));
+        if let Some(channel) = self.lock().channels.get(key) {
+            channel.send(Signal::Events(Arc::clone(events)));
+        }
     }
 
-    /// Tells the watchers of a run how far it has come elsewhere.
+    /// Tells the watchers of a run how far it has come elsewhere; not what a feed brings in time.
     pub fn behind(&self, key: &RunKey, last_sequence: i64) {
-        self.signal(key, || Signal::Behind(last_sequence));
+        if let Some(channel) = self.lock().channels.get_mut(key) {
+            channel.polled(last_sequence);
+        }
+    }
+
+    /// Asks for what the steps of a watched run show, also where another process drives it.
+    pub fn want_drafts(&self, key: &RunKey) {
+        if let Some(channel) = self.lock().channels.get(key) {
+            channel.want_drafts();
+        }
     }
 
     /// All runs that somebody watches.
     #[must_use]
     pub fn watched(&self) -> Vec<RunKey> {
         self.lock().channels.keys().cloned().collect()
+    }
+
+    /// Resolves when it may have to be found out who drives a run that is watched; one at a time may wait for that.
+    pub(crate) async fn looked_for(&self) {
+        self.looked_for.notified().await;
+    }
+
+    /// The watched runs of which that has to be found out. Each is given once.
+    pub(crate) fn take_fresh(&self) -> Vec<RunKey> {
+        self.lock().fresh.drain().collect()
+    }
+
+    /// Has it found out again who drives a run, if somebody watches it still.
+    pub(crate) fn look_again(&self, key: &RunKey) {
+        let mut shared = self.lock();
+        if shared.channels.contains_key(key) {
+            shared.fresh.insert(key.clone());
+            self.looked_for.notify_one();
+        }
+    }
+
+    /// Notes that nothing but polling brings what happens in a run that is driven elsewhere.
+    pub(crate) fn only_polled(&self, key: &RunKey) {
+        if let Some(channel) = self.lock().channels.get(key) {
+            channel.comes_from(Source::Polls);
+        }
     }
 
     /// Begins to read what the steps of a run show while they work in this process.
@@ -159,13 +212,6 @@ impl Hub {
         self.lock().shelves.len()
     }
 
-    fn signal(&self, key: &RunKey, signal: impl FnOnce() -> Signal) {
-        if let Some(sender) = self.lock().channels.get(key) {
-            // An error says that the last watcher is just leaving.
-            sender.send(signal()).ok();
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, Shared> {
         // Every change below is complete before anything could panic.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
@@ -184,6 +230,7 @@ impl Shared {
 pub struct Subscription {
     key: RunKey,
     receiver: Option<broadcast::Receiver<Signal>>,
+    source: watch::Receiver<Source>,
     drafts: Option<Reader>,
     hub: Hub,
 }
@@ -206,6 +253,26 @@ impl Subscription {
             Err(RecvError::Lagged(_) | RecvError::Closed) => Signal::Missed,
         }
     }
+
+    /// A signal that is there already.
+    pub(crate) fn find_next(&mut self) -> Option<Signal> {
+        match self.receiver.as_mut()?.try_recv() {
+            Ok(signal) => Some(signal),
+            Err(TryRecvError::Lagged(_)) => Some(Signal::Missed),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => None,
+        }
+    }
+
+    /// Whether what happens in a run that is driven elsewhere comes from where it is driven, as soon as that is known
+    /// and after `patience` at the latest.
+    pub async fn is_relayed(&mut self, patience: Duration) -> bool {
+        let known = self.source.wait_for(|source| *source != Source::Unknown);
+        match tokio::time::timeout(patience, known).await {
+            Ok(Ok(source)) => *source == Source::Relay,
+            // Nobody has found it out.
+            Ok(Err(_)) | Err(_) => false,
+        }
+    }
 }
 
 impl Drop for Subscription {
@@ -216,9 +283,10 @@ impl Drop for Subscription {
         if shared
             .channels
             .get(&self.key)
-            .is_some_and(|sender| sender.receiver_count() == 0)
+            .is_some_and(Channel::is_deserted)
         {
             shared.channels.remove(&self.key);
+            shared.fresh.remove(&self.key);
         }
     }
 }
@@ -237,6 +305,7 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
+    use super::channel::BACKLOG;
     use super::*;
     use crate::ids::{Namespace, RunId};
 

@@ -5,18 +5,21 @@
 //! flight. There is no timer: an idle lane writes at once, a busy one writes bigger batches. Whoever waits, and the
 //! hub's watchers, are told after the commit and never before.
 
+mod aside;
 mod birth;
 mod lane;
 mod moves;
+mod trouble;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::birth::{Birth, Born};
 pub use self::moves::{Move, Verdict};
+use self::trouble::Trouble;
 use crate::hub::Hub;
 use crate::ids::{ExecutorId, RunKey};
 use crate::store::Store;
@@ -29,6 +32,7 @@ const QUEUE: usize = 1_024;
 pub struct Journal {
     moves: Vec<mpsc::Sender<Posted<Move>>>,
     births: Vec<mpsc::Sender<Posted<Birth>>>,
+    trouble: Trouble,
 }
 
 /// An entry with the place that its verdict goes to.
@@ -55,7 +59,9 @@ impl Journal {
         tasks: &TaskTracker,
         abandon: &CancellationToken,
     ) -> Self {
+        let trouble = Trouble::default();
         let begin = Begin {
+            trouble: &trouble,
             store,
             hub,
             executor,
@@ -67,7 +73,15 @@ impl Journal {
             births: (0..lanes.div_ceil(2).max(1))
                 .map(|_| begin.lane())
                 .collect(),
+            trouble,
         }
+    }
+
+    /// How many lanes have tried in vain for more than a second, and each change of that: as long as there are any,
+    /// what is taken on is not written.
+    #[must_use]
+    pub fn in_trouble(&self) -> watch::Receiver<usize> {
+        self.trouble.watch()
     }
 
     /// Appends events to a run that this executor owns, and gives the verdict once it is known.
@@ -95,6 +109,7 @@ impl Journal {
 
 /// What every lane begins with.
 struct Begin<'a> {
+    trouble: &'a Trouble,
     store: &'a Store,
     hub: &'a Hub,
     executor: ExecutorId,
@@ -106,7 +121,13 @@ impl Begin<'_> {
     /// Begins a lane, and gives the way to it.
     fn lane<E: lane::Entry>(&self) -> mpsc::Sender<Posted<E>> {
         let (sender, queue) = mpsc::channel(QUEUE);
-        let lane = lane::Lane::new(self.store.clone(), self.hub.clone(), self.executor, queue);
+        let lane = lane::Lane::new(
+            self.store.clone(),
+            self.hub.clone(),
+            self.executor,
+            queue,
+            self.trouble.account(),
+        );
         let running = self.abandon.clone().run_until_cancelled_owned(lane.run());
         self.tasks.spawn(running);
         sender

@@ -36,6 +36,7 @@ pub mod secrets;
 pub mod store;
 
 pub mod api;
+pub mod relay;
 
 pub mod config;
 pub mod postgres;

@@ -1,4 +1,5 @@
-//! The messages, clients and servers of `synapps.v1`, generated from `proto/`; nothing by hand.
+//! The messages, clients and servers of `synapps.v1`, and of what replicas say to each other, generated from `proto/`;
+//! nothing by hand.
 
 #![allow(
     missing_docs,
@@ -10,7 +11,12 @@
 
 tonic::include_proto!("synapps.v1");
 
-/// The encoded `FileDescriptorSet` of all protos and what they import, comments included.
+pub mod internal {
+    //! What replicas say to each other.
+    tonic::include_proto!("synapps.internal.v1");
+}
+
+/// The encoded `FileDescriptorSet` of all protos of `synapps.v1` and what they import, comments included.
 ///
 /// Reflection serves it.
 pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("synapps.v1");

@@ -10,6 +10,7 @@ mod connections;
 mod deadline;
 mod gate;
 mod health;
+mod outage;
 pub mod probe;
 mod reflection;
 mod rpc_span;
@@ -117,7 +118,7 @@ impl Server {
         config.listen.check()?;
         let transport = Transport::open(config).await?;
         let parts = assemble(transport.address).await?;
-        transport.gate.open(parts.routes);
+        transport.gate.open(parts.routes, parts.database.clone());
         // Ends when the transport is drained.
         tokio::spawn({
             let (health, draining) = (transport.health.clone(), transport.draining.clone());

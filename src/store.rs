@@ -54,6 +54,9 @@ use crate::ids::ExecutorId;
 pub use self::error::{Class, Error, Failure, Result};
 pub use self::pool::Connection;
 
+/// How long the server may take to let us in for the first time, and to answer what it is.
+const PREFLIGHT_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// How to reach the database, and what a connection may do.
 #[derive(Clone)]
 pub struct Settings {
@@ -66,6 +69,9 @@ pub struct Settings {
     pub pool_size: usize,
     /// How long a request waits for a connection to come free, or for a new one to be made: 5 s unless set.
     pub wait_timeout: Duration,
+    /// How long the journal waits for the answer to a statement before it takes the connection for lost: 5 s unless
+    /// set.
+    pub answer_timeout: Duration,
     /// The longest that a statement may take: 30 s unless set.
     pub statement_timeout: Duration,
     /// The longest that a statement may wait for a lock: 10 s unless set.
@@ -83,6 +89,7 @@ impl Settings {
             direct_url: None,
             pool_size: 16,
             wait_timeout: Duration::from_secs(5),
+            answer_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(10),
             idle_in_transaction_timeout: Duration::from_secs(30),
@@ -96,6 +103,7 @@ impl fmt::Debug for Settings {
         f.debug_struct("Settings")
             .field("pool_size", &self.pool_size)
             .field("wait_timeout", &self.wait_timeout)
+            .field("answer_timeout", &self.answer_timeout)
             .field("statement_timeout", &self.statement_timeout)
             .field("lock_timeout", &self.lock_timeout)
             .field(
@@ -114,6 +122,8 @@ pub struct Store {
 
 struct Parts {
     settings: Settings,
+    /// For the pool.
+    dialer: Arc<dial::Dialer>,
     /// For connections that keep a session.
     direct: Arc<dial::Dialer>,
     pool: pool::Pool,
@@ -129,6 +139,14 @@ impl fmt::Debug for Store {
     }
 }
 
+/// What the server says of itself, if it is fit and does not take for ever to say so.
+async fn preflight_of(dialer: &dial::Dialer) -> Result<preflight::Server> {
+    let checking = Box::pin(preflight::check(dialer));
+    tokio::time::timeout(PREFLIGHT_TIMEOUT, checking)
+        .await
+        .map_err(|_| Error::no_answer("the first connection"))?
+}
+
 impl Store {
     /// Makes the pool, after one connection has shown that the server is there, lets us in and is fit.
     ///
@@ -139,7 +157,7 @@ impl Store {
     /// [`Error::Setup`], which says what to do; [`Error::Unavailable`] where only waiting helps.
     pub async fn connect(settings: &Settings) -> Result<Self> {
         let dialer = Arc::new(dial::Dialer::new(settings)?);
-        let server = Box::pin(preflight::check(&dialer)).await?;
+        let server = preflight_of(&dialer).await?;
         let direct = match &settings.direct_url {
             None => Arc::clone(&dialer),
             Some(url) => {
@@ -148,14 +166,15 @@ impl Store {
                     url,
                     ..settings.clone()
                 })?);
-                Box::pin(preflight::check(&direct)).await?;
+                preflight_of(&direct).await?;
                 direct
             }
         };
-        let pool = pool::build(dialer, settings);
+        let pool = pool::build(Arc::clone(&dialer), settings);
         Ok(Self {
             parts: Arc::new(Parts {
                 settings: settings.clone(),
+                dialer,
                 direct,
                 pool,
                 server,
@@ -172,6 +191,7 @@ impl Store {
             parts: Arc::new(Parts {
                 pool: pool::build(Arc::clone(&dialer), &settings),
                 settings,
+                dialer: Arc::clone(&dialer),
                 direct: dialer,
                 server: preflight::Server {
                     version: String::new(),
@@ -216,7 +236,21 @@ impl Store {
     ///
     /// [`Error::Unavailable`] when it cannot be made.
     pub async fn listen(&self, executor: ExecutorId) -> Result<notify::Listener> {
-        Box::pin(notify::Listener::open(&self.parts.direct, executor)).await
+        let direct = &self.parts.direct;
+        Box::pin(direct.bounded(notify::Listener::open(direct, executor))).await
+    }
+
+    /// Uses no connection of the pool again that was made before now: where the database has been away, they may lead
+    /// to a server that is not the primary any more.
+    pub fn distrust_connections(&self) {
+        self.parts.dialer.distrust();
+    }
+
+    /// Ends all connections of the pool and of lanes, with whatever is asked on them: the server does not answer, and
+    /// nobody knows whether it ever will. New ones are made as they are needed.
+    pub fn cut_connections(&self) {
+        self.parts.dialer.cut_all();
+        self.parts.direct.cut_all();
     }
 
     /// What the store was connected with.

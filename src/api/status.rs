@@ -99,6 +99,14 @@ pub enum Error {
         /// For how long.
         seconds: u64,
     },
+    /// The database was away for longer than a watcher is kept waiting.
+    #[error("the database is away; watch again after event {sequence}")]
+    WatchCutOff {
+        /// Sequence of the last event that was sent.
+        sequence: i64,
+        /// What the database said last.
+        source: Box<Error>,
+    },
     /// More runs are wanted by one watcher than it can follow.
     #[error("more than {limit} runs that satisfy the filter are open")]
     TooManyRuns {
@@ -120,6 +128,19 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// Whether the database could not answer, and may later.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        let store = match self {
+            Self::Store(error) | Self::Engine(engine::Error::Store(error)) => error,
+            _ => return false,
+        };
+        match store.class() {
+            Class::Lost | Class::Again | Class::Refusing => true,
+            Class::BadRow | Class::Other => false,
+        }
+    }
+
     /// One field that is missing, malformed or out of bounds.
     #[must_use]
     pub fn field(violation: Violation) -> Self {
@@ -201,6 +222,17 @@ impl From<Error> for Status {
             .quota("watcher", "the time in which a watcher has to read something")
             .retry_soon()
             .status(),
+            Error::WatchCutOff { sequence, source } => {
+                log_outage(&source);
+                Refusal::new(
+                    Code::Unavailable,
+                    "DATABASE_UNAVAILABLE",
+                    format!("the database cannot be reached; watch again after event {sequence}"),
+                )
+                .with("sequence", sequence)
+                .retry_soon()
+                .status()
+            }
             Error::RunsWatcherTooSlow { seconds } => Refusal::new(
                 Code::ResourceExhausted,
                 "WATCHER_TOO_SLOW",
@@ -352,6 +384,16 @@ fn engine_status(error: engine::Error) -> Status {
             )
             .with("cause", why)
             .status()
+        }
+        engine::Error::TooMuchStarting { limit } => {
+            let what = format!(
+                "runs of more than {limit} bytes are being started and are not durable yet"
+            );
+            Refusal::new(Code::ResourceExhausted, "TOO_MUCH_STARTING", &what)
+                .with("limit", limit)
+                .quota("bytes of runs that are being started", &what)
+                .retry_soon()
+                .status()
         }
         engine::Error::TooManyWatchers(crate::hub::TooMany(limit)) => {
             let what = format!("{limit} watches are open in this process, which is its limit");
@@ -525,10 +567,7 @@ fn store_status(error: &store::Error) -> Status {
 
 /// The database cannot be used now: the cause is logged, for it is nothing that a caller could change.
 fn unavailable(error: &store::Error) -> Status {
-    warn!(
-        error = error as &dyn std::error::Error,
-        "a request has failed for want of the database"
-    );
+    log_outage(error);
     Refusal::new(
         Code::Unavailable,
         "DATABASE_UNAVAILABLE",
@@ -536,6 +575,10 @@ fn unavailable(error: &store::Error) -> Status {
     )
     .retry_soon()
     .status()
+}
+
+fn log_outage(error: &(dyn std::error::Error + 'static)) {
+    warn!(error, "a request has failed for want of the database");
 }
 
 /// A bug: the cause is logged and nothing of it told.

@@ -8,6 +8,7 @@ mod children;
 mod cursor;
 mod deltas;
 mod departure;
+mod outage;
 pub(super) mod outlet;
 mod stream;
 
@@ -49,6 +50,9 @@ const PAGE_WITH_PAYLOADS: i64 = 16;
 
 /// How long the end of a watch waits for word of children that have not ended.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// How long it may take to find out whether a run that another replica owns is relayed.
+const RELAY_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How a replay reads events.
 fn page(with_payloads: bool) -> (Payloads, i64) {
@@ -120,6 +124,9 @@ impl Api {
         options: Options,
     ) -> Result<WatchStream> {
         let drafts = subscription.take_drafts();
+        if options.include_deltas {
+            self.engine.hub().want_drafts(&key);
+        }
         let graph = self
             .engine
             .graph(&key.namespace, row.flow_key, row.revision)
@@ -162,16 +169,16 @@ impl Watch {
 
     async fn follow(&mut self) -> Result<(), Stop> {
         if self.options.include_snapshot {
-            let snapshot = self.snapshot().await?;
+            let snapshot = self.outlast(|| self.snapshot()).await?;
             self.send(Message::Snapshot(snapshot)).await?;
         }
         if let (Some(children), true) = (&self.children, self.options.after > 0) {
-            children.catch_up(&self.key).await?;
+            self.outlast(|| children.catch_up(&self.key)).await?;
         }
         // From birth on nothing has happened yet that the hub does not bring.
         let ended = !self.options.from_birth && self.replay().await?;
         let is_final = self.row.state.is_final();
-        let polling = !is_final && !self.api.engine.drives(&self.key);
+        let polling = !is_final && !self.api.engine.drives(&self.key) && !self.is_relayed().await;
         self.send(Message::CaughtUp(CaughtUp {
             sequence: self.cursor.last(),
             polling,
@@ -182,11 +189,16 @@ impl Watch {
         }
         if !self.options.from_birth && self.cursor.last() < self.row.last_sequence {
             // Its events are gone, so it should be gone too.
-            self.api.engine.row(&self.key).await.map_err(Error::from)?;
+            self.row().await?;
             let problem = format!("run {} has fewer events than its row says", self.key);
             return Err(Error::from(crate::store::Error::Corrupt(problem)).into());
         }
         self.live().await
+    }
+
+    /// Whether the process that drives the run tells this one what happens; that one drives it is known.
+    async fn is_relayed(&mut self) -> bool {
+        self.row.owner.is_some() && self.subscription.is_relayed(RELAY_PATIENCE).await
     }
 
     /// Sends what the hub brings until the run has ended.
@@ -239,11 +251,7 @@ impl Watch {
     async fn replay(&mut self) -> Result<bool, Stop> {
         let (payloads, rows) = page(self.options.include_payloads);
         loop {
-            let page = async {
-                let mut conn = self.api.engine.store().conn().await?;
-                events::page(&mut conn, &self.key, self.cursor.last(), rows, payloads).await
-            };
-            let page = page.await.map_err(Error::from)?;
+            let page = self.outlast(|| self.page(rows, payloads)).await?;
             if page.is_empty() {
                 return Ok(false);
             }
@@ -253,10 +261,18 @@ impl Watch {
         }
     }
 
+    /// What the store has next beyond the cursor.
+    async fn page(&self, rows: i64, payloads: Payloads) -> Result<Vec<Recorded>> {
+        let mut conn = self.api.engine.store().conn().await?;
+        Ok(events::page(&mut conn, &self.key, self.cursor.last(), rows, payloads).await?)
+    }
+
     /// Sends events that follow the cursor; says whether the run has ended with them.
     async fn send_events(&mut self, events: &[Recorded]) -> Result<bool, Stop> {
         for recorded in events {
-            let completed = self.api.with_output(&self.key, recorded).await?;
+            let completed = self
+                .outlast(|| self.api.with_output(&self.key, recorded))
+                .await?;
             let recorded = completed.as_ref().unwrap_or(recorded);
             let show = if self.options.include_payloads {
                 Show::Payloads
@@ -288,8 +304,13 @@ impl Watch {
         if !matches!(recorded.event, Event::RunFailed(_)) {
             return Ok(true);
         }
-        let row = self.api.engine.row(&self.key).await.map_err(Error::from)?;
-        Ok(row.last_sequence == recorded.sequence)
+        Ok(self.row().await?.last_sequence == recorded.sequence)
+    }
+
+    /// The run's row as it is now.
+    async fn row(&self) -> Result<RunRow, Stop> {
+        let read = || async { Ok(self.api.engine.row(&self.key).await?) };
+        self.outlast(read).await
     }
 
     async fn snapshot(&self) -> Result<RunSnapshot> {

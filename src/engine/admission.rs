@@ -14,6 +14,7 @@ use tracing::warn;
 
 use super::attempt::Placed;
 use super::children::Order;
+use super::intake::away;
 use super::plan::{OpenRuns, Plan};
 use super::start::{Seat, unowned};
 use super::{Engine, Error};
@@ -23,6 +24,7 @@ use crate::journal::{Birth, Born};
 use crate::run::FAR;
 use crate::run::event::{Recorded, RunQueued};
 use crate::store::admission::{self, Gate, Passage};
+use crate::store::executors::Claim;
 use crate::store::flush::{Owner, Projection};
 use crate::store::{self, Class, births, payloads, runs};
 use crate::template::{self, MAX_RENDERED_BYTES, Scope};
@@ -217,6 +219,9 @@ impl Engine {
             ..birth.row()
         };
         let opened = self.inner.parts.doors.open(gate.namespace, gate.key).await;
+        if birth.given_up.is_cancelled() {
+            return Err(away());
+        }
         let written = async {
             let mut conn = self.store().conn().await?;
             admission::bear(&mut conn, self.inner.parts.executor, gate, rows).await
@@ -232,7 +237,10 @@ impl Engine {
                 self.inner.hub.publish(&birth.key, &free);
                 if here {
                     counted.seat.give_back();
-                    self.adopt(birth.key.clone());
+                    self.adopt(Claim {
+                        key: birth.key.clone(),
+                        died: false,
+                    });
                 } else {
                     self.one_waits();
                 }

@@ -12,7 +12,7 @@ mod take;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
@@ -250,6 +250,15 @@ async fn attempt(
         return Ok(cut_off);
     };
     let context = context?;
+    if effect != Effect::Pure
+        && cancelled
+            .run_until_cancelled(parts.lease.firm())
+            .await
+            .is_none()
+    {
+        // What it reads may have been long in coming, and the run somebody else's since.
+        return Ok(cut_off);
+    }
     let (redactor, pen) = (context.redactor.clone(), context.pen.clone());
     reach_attempt(node.node.id.as_str());
     let completion = match effect {
@@ -374,28 +383,41 @@ async fn place(
 /// The most bytes of what a step tells beside its output.
 const MAX_DETAILS_BYTES: u64 = 64 * 1024;
 
+/// How long a step waits for a database that answers what nobody expects, such as that a right is missing, before it
+/// fails for it.
+const REPAIR_TIME: Duration = Duration::from_mins(1);
+
 /// Repeats a call to the store while only waiting helps.
 pub(super) async fn persist<T, F>(call: impl Fn() -> F) -> Result<T, applet::Error>
 where
     F: Future<Output = store::Result<T>>,
 {
     let mut wait = Duration::from_millis(50);
+    let mut unexpected_since = None;
     loop {
-        match call().await {
+        let error = match call().await {
             Ok(value) => return Ok(value),
-            Err(error) => match error.class() {
-                store::Class::Lost | store::Class::Again | store::Class::Refusing => {
-                    warn!(
-                        error = &error as &dyn std::error::Error,
-                        "a step has to wait for the database"
-                    );
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(Duration::from_secs(1));
-                }
-                store::Class::BadRow | store::Class::Other => {
-                    return Err(applet::Error::permanent("PAYLOAD_LOST", error.to_string()));
-                }
-            },
+            Err(error) => error,
+        };
+        let is_passing = match (error.class(), &error) {
+            (store::Class::Lost | store::Class::Again | store::Class::Refusing, _) => {
+                unexpected_since = None;
+                true
+            }
+            (store::Class::Other, store::Error::Database(_)) => {
+                let since = *unexpected_since.get_or_insert_with(Instant::now);
+                since.elapsed() < REPAIR_TIME
+            }
+            (store::Class::BadRow | store::Class::Other, _) => false,
+        };
+        if !is_passing {
+            return Err(applet::Error::permanent("PAYLOAD_LOST", error.to_string()));
         }
+        warn!(
+            error = &error as &dyn std::error::Error,
+            "a step has to wait for the database"
+        );
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(Duration::from_secs(1));
     }
 }

@@ -4,12 +4,14 @@
 //! started, and a child's row says whether its parent knows. What a process that died left undone is found by the next
 //! owner of the parent, or by the tick.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
-use tracing::{debug, warn};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
 
 use super::driver::Message;
 use super::start::Newborn;
@@ -20,7 +22,7 @@ use crate::journal::Born;
 use crate::run::event::{ChildStarted, Event, Failure, Parent};
 use crate::run::state::RunState;
 use crate::store::inbox::{self, Letter, Request};
-use crate::store::{self, children, events, runs};
+use crate::store::{self, Class, children, events, runs};
 use crate::usage::Usage;
 
 /// Something to be done for a run beyond it.
@@ -70,6 +72,90 @@ impl Drop for Unborn {
     }
 }
 
+/// The way to those who do what is ordered.
+///
+/// It needs no bound of its own: what a run orders is bounded by its steps that wait for it, and what sweeps order again
+/// and again is kept once.
+#[derive(Debug)]
+pub(super) struct Orders {
+    sender: mpsc::UnboundedSender<Order>,
+    waiting: Arc<Waiting>,
+}
+
+/// Orders that wait to be done, other than starts.
+type Waiting = Mutex<HashSet<Errand>>;
+
+/// What tells orders apart.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Errand {
+    Cancel(RunKey),
+    Tell(RunKey),
+    Admit(Namespace, String),
+}
+
+/// What is ordered, for those who do it.
+#[derive(Debug)]
+pub(super) struct Ordered {
+    orders: mpsc::UnboundedReceiver<Order>,
+    waiting: Arc<Waiting>,
+}
+
+impl Orders {
+    /// The way, and its other end.
+    pub(super) fn new() -> (Self, Ordered) {
+        let (sender, orders) = mpsc::unbounded_channel();
+        let waiting = Arc::<Waiting>::default();
+        let ordered = Ordered {
+            orders,
+            waiting: Arc::clone(&waiting),
+        };
+        (Self { sender, waiting }, ordered)
+    }
+
+    /// Has something done, unless it waits to be done already.
+    pub(super) fn send(&self, order: Order) {
+        if let Some(errand) = order.errand()
+            && !lock(&self.waiting).insert(errand)
+        {
+            return;
+        }
+        // There is nobody to do it only when the process ends; what was durable is ordered again by the next owner.
+        self.sender.send(order).ok();
+    }
+}
+
+impl Ordered {
+    /// The next order. What is ordered from now on may need to be done again.
+    async fn next(&mut self) -> Option<Order> {
+        let order = self.orders.recv().await?;
+        if let Some(errand) = order.errand() {
+            lock(&self.waiting).remove(&errand);
+        }
+        Some(order)
+    }
+}
+
+fn lock(waiting: &Waiting) -> MutexGuard<'_, HashSet<Errand>> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Order {
+    /// What it is, if to do it twice is to do it once.
+    fn errand(&self) -> Option<Errand> {
+        match self {
+            Self::Start(_) => None,
+            Self::Cancel(child) => Some(Errand::Cancel(child.clone())),
+            Self::Tell(child) => Some(Errand::Tell(child.clone())),
+            Self::Admit(namespace, key) => Some(Errand::Admit(namespace.clone(), key.clone())),
+        }
+    }
+
+    /// Whether sweeps order it again as long as it is not done.
+    fn is_swept(&self) -> bool {
+        self.errand().is_some()
+    }
+}
+
 /// How many orders are worked on at once.
 const AT_ONCE: usize = 32;
 /// How many children that were left over are dealt with by one sweep.
@@ -79,11 +165,11 @@ const GRACE_MS: u64 = 10_000;
 
 impl Engine {
     /// Does what drivers order, each in a task of its own.
-    pub(super) fn keep_children(&self, mut orders: mpsc::UnboundedReceiver<Order>) {
+    pub(super) fn keep_children(&self, mut ordered: Ordered) {
         let engine = self.clone();
         let at_once = Arc::new(Semaphore::new(AT_ONCE));
         let working = async move {
-            while let Some(order) = orders.recv().await {
+            while let Some(order) = ordered.next().await {
                 let Ok(place) = Arc::clone(&at_once).acquire_owned().await else {
                     return;
                 };
@@ -118,6 +204,14 @@ impl Engine {
             let Err(error) = done else {
                 return;
             };
+            if order.is_swept() && !is_passing(&error) {
+                error!(
+                    error = &error as &dyn std::error::Error,
+                    ?order,
+                    "what a run has ordered cannot be done now; a sweep orders it again"
+                );
+                return;
+            }
             warn!(
                 error = &error as &dyn std::error::Error,
                 "what a run has ordered has to wait"
@@ -152,8 +246,8 @@ impl Engine {
         match self.bear_child(start, &parent, &event).await {
             // Where the process drains, the next owner of the parent starts it.
             Ok(Born::Yes) | Err(Error::Draining) => Ok(()),
-            Ok(Born::Before(_) | Born::Reused(_)) => {
-                unreachable!("a child has no request id that could be taken")
+            Ok(Born::Before(_) | Born::Reused(_) | Born::Unwanted) => {
+                unreachable!("a child has no request id, and nobody gives it up")
             }
             Ok(Born::Rejected(why)) => {
                 // Another owner of the parent may have started it at the same moment.
@@ -192,6 +286,7 @@ impl Engine {
             input,
             parent: Some(start.parent.clone()),
             origin: None,
+            given_up: CancellationToken::new(),
         };
         self.bring_forth(plan, newborn).await
     }
@@ -291,5 +386,16 @@ impl Engine {
             self.inner.parts.order(Order::Cancel(child));
         }
         Ok(())
+    }
+}
+
+/// Whether only waiting helps.
+fn is_passing(error: &Error) -> bool {
+    let Error::Store(error) = error else {
+        return false;
+    };
+    match error.class() {
+        Class::Lost | Class::Again | Class::Refusing => true,
+        Class::BadRow | Class::Other => false,
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
 
 pub(super) use self::past::read_past;
 use super::payloads::Encoded;
@@ -124,8 +125,9 @@ impl Engine {
             input,
             parent: None,
             origin: Some(origin),
+            given_up: CancellationToken::new(),
         };
-        let born = self.bring_forth(plan, newborn).await?;
+        let born = self.take_in(plan, newborn).await?;
         self.answer(key, fork.request, born, None, false)
     }
 

@@ -22,10 +22,10 @@ use crate::ids::RunKey;
 use crate::journal::{Move, Verdict};
 use crate::run::event::{Failure, Recorded, RunError, RunFailed};
 use crate::run::state::RunState;
-use crate::store::executors::{self, TickRequest};
+use crate::store::executors::{self, Claim, TickRequest};
 use crate::store::flush::{Owner, Projection};
 use crate::store::runs::RunRow;
-use crate::store::{self, partitions, runs, signals};
+use crate::store::{self, Class, partitions, runs, signals};
 use crate::usage::Usage;
 
 /// How often runs are claimed and letters read.
@@ -42,6 +42,10 @@ const LEFT_OVER_EVERY: u64 = 10;
 const HELD_EVERY: u64 = 10;
 /// Every so many ticks it is made sure that history has room ahead.
 const PARTITIONS_EVERY: u64 = 3_600;
+/// The longest that a renewal may take, also of a long lease.
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Postgres' word for it: connections are rather kept then.
+const TOO_MANY_CONNECTIONS: &str = "53300";
 /// How many request ids are forgotten by one statement.
 const SWEEP_LIMIT: i64 = 10_000;
 
@@ -59,16 +63,38 @@ impl Engine {
     async fn renew_for_ever(&self, connection: AsyncPgConnection) {
         let parts = &self.inner.parts;
         let mut connection = Some(connection);
+        // How many renewals in a row have failed.
+        let mut misses = 0_u32;
+        let mut is_cut = false;
         loop {
             let pause = match self.renew(&mut connection).await {
-                Ok(()) => parts.lease.renewal_interval(),
+                Ok(()) => {
+                    (misses, is_cut) = (0, false);
+                    self.confirm_runs().await;
+                    parts.lease.renewal_interval()
+                }
                 Err(error) => {
                     warn!(
                         error = &error as &dyn std::error::Error,
                         "the lease could not be renewed"
                     );
                     connection = None;
-                    self.inner.reachable.send_replace(false);
+                    misses += 1;
+                    if matches!(error.class(), Class::Lost | Class::Refusing)
+                        && error.sql_state() != Some(TOO_MANY_CONNECTIONS)
+                    {
+                        parts.store.distrust_connections();
+                        if !is_cut && !parts.lease.is_firm() {
+                            // Nobody knows whether what is asked will ever be answered.
+                            parts.store.cut_connections();
+                            is_cut = true;
+                        }
+                    }
+                    if misses == 1 {
+                        // A connection may end for reasons of its own: another one tells.
+                        continue;
+                    }
+                    self.inner.renewing.send_replace(false);
                     Duration::from_millis(500).min(parts.lease.renewal_interval())
                 }
             };
@@ -89,29 +115,74 @@ impl Engine {
             &parts.settings.address,
             parts.lease.length(),
         );
-        let now = tokio::time::timeout(parts.lease.renewal_interval(), renewal)
+        let patience = parts.lease.renewal_interval().min(RENEWAL_TIMEOUT);
+        let executors::Renewal { now, event_format } = tokio::time::timeout(patience, renewal)
             .await
             .map_err(|_| store::Error::no_answer("the renewal of the lease"))??;
-        parts.lease.renewed(sent);
+        parts.lease.renewed(sent, event_format);
         parts.clock.correct(now, asked);
-        self.inner.reachable.send_replace(true);
+        self.inner.renewing.send_replace(true);
         Ok(())
+    }
+
+    /// Finds out which runs are still ours after the lease was over for a while: each driver writes once more behind its
+    /// fence, and those that cannot are gone when this returns. Until then nothing begins outside that is not `PURE`.
+    ///
+    /// Gives up after a while; the next renewal tries again.
+    async fn confirm_runs(&self) {
+        let lease = &self.inner.parts.lease;
+        let Some(at_break) = lease.unconfirmed() else {
+            return;
+        };
+        let mailboxes: Vec<mpsc::Sender<Message>> = self.open().values().cloned().collect();
+        let asked = mailboxes.len();
+        let (known, mut all_known) = mpsc::channel(asked.max(1));
+        let confirmed = async {
+            for mailbox in mailboxes {
+                // An error says that the driver has ended.
+                mailbox.send(Message::Recheck(known.clone())).await.ok();
+            }
+            drop(known);
+            let mut kept = 0;
+            // It ends when the last driver has dropped its end.
+            while all_known.recv().await.is_some() {
+                kept += 1;
+            }
+            kept
+        };
+        match tokio::time::timeout(lease.renewal_interval(), confirmed).await {
+            Ok(kept) => {
+                lease.confirm(at_break);
+                info!(
+                    runs.kept = kept,
+                    runs.dropped = asked - kept,
+                    "the lease was not renewed for a while, and it is known again which runs are ours"
+                );
+            }
+            Err(_) => {
+                warn!("it is not known yet which runs are ours since the lease was renewed again")
+            }
+        }
     }
 
     /// Claims runs and reads letters, once a second and whenever somebody asks for it.
     pub(super) fn keep_ticking(&self) {
         let engine = self.clone();
-        let ending = self.inner.draining.clone();
-        let ticking = async move { engine.tick_for_ever().await };
+        let ending = self.inner.abandon.clone();
+        let ticking = async move { engine.tick_until_draining().await };
         self.inner
             .loops
             .spawn(ending.run_until_cancelled_owned(ticking));
     }
 
-    async fn tick_for_ever(&self) {
+    /// A tick that is under way is not cut off: what it claims would have no driver to give it back.
+    async fn tick_until_draining(&self) {
         // Ticks that come between are for claims and letters alone.
         let (mut seconds, mut next_second) = (0, Instant::now());
         for count in 0_u64.. {
+            if self.inner.draining.is_cancelled() {
+                return;
+            }
             let began = Instant::now();
             let chores = (began >= next_second).then_some(seconds);
             if chores.is_some() {
@@ -123,6 +194,7 @@ impl Engine {
                     error = &error as &dyn std::error::Error,
                     "a tick failed and is repeated"
                 );
+                self.inner.stranded.begin();
                 false
             });
             let jitter = self.jitter(count);
@@ -138,6 +210,7 @@ impl Engine {
                 () = self.inner.tick_soon.notified() => {
                     tokio::time::sleep(SPACING.saturating_sub(began.elapsed())).await;
                 }
+                () = self.inner.draining.cancelled() => {}
             }
         }
     }
@@ -176,7 +249,7 @@ impl Engine {
             } else {
                 "claim.claimed"
             });
-            self.adopt(claim.key);
+            self.adopt(claim);
         }
         for letter in ticked.letters {
             let mailbox = self.open().get(&letter.key).cloned();
@@ -187,6 +260,7 @@ impl Engine {
                 debug!(run.id = %letter.key, "a letter came for a run that has just left");
             }
         }
+        self.adopt_stranded(&mut conn).await?;
         self.poll_watched(&mut conn).await?;
         if let Some(count) = chores {
             self.do_chores(&mut conn, count, take_over_until).await?;
@@ -212,6 +286,7 @@ impl Engine {
             executors::bury(conn).await?;
             executors::forget_requests(conn, SWEEP_LIMIT).await?;
             signals::forget_requests(conn, SWEEP_LIMIT).await?;
+            self.inner.stranded.begin();
         }
         if count % HELD_EVERY == 2 {
             for held in executors::held(conn, parts.executor, take_over_until).await? {
@@ -229,28 +304,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Tells watchers here how far runs have come that are driven elsewhere, or by nobody.
-    async fn poll_watched(&self, conn: &mut AsyncPgConnection) -> store::Result<()> {
-        let elsewhere: Vec<RunKey> = {
-            let open = self.open();
-            self.inner
-                .hub
-                .watched()
-                .into_iter()
-                .filter(|key| !open.contains_key(key))
-                .collect()
-        };
-        if elsewhere.is_empty() {
-            return Ok(());
-        }
-        for (key, last_sequence) in runs::positions(conn, &elsewhere).await? {
-            self.inner.hub.behind(&key, last_sequence);
-        }
-        Ok(())
-    }
-
     /// Drives a run that was claimed, once its history is read; repeats that until the database answers.
-    pub(super) fn adopt(&self, key: RunKey) {
+    pub(super) fn adopt(&self, claim: Claim) {
+        let Claim { key, died } = claim;
         let (mailbox, messages) = mpsc::channel(MAILBOX);
         if self.open().insert(key.clone(), mailbox).is_some() {
             // Its driver is about to find out that its fence is gone.
@@ -260,7 +316,7 @@ impl Engine {
         let task = async move {
             let mut messages = Some(messages);
             while let Some(inbox) = messages.take() {
-                match driver::adopt(Arc::clone(&engine.inner.parts), &key, inbox).await {
+                match driver::adopt(Arc::clone(&engine.inner.parts), &key, died, inbox).await {
                     Ok(Adopted::Driver(driver)) => {
                         reach("adopt.read");
                         info!(run.id = %key, "the run goes on here");
@@ -305,7 +361,11 @@ impl Engine {
             .spawn(self.inner.abandon.clone().run_until_cancelled_owned(task));
     }
 
-    async fn see_through(&self, key: RunKey, driver: Driver) {
+    async fn see_through(&self, key: RunKey, mut driver: Driver) {
+        if self.inner.draining.is_cancelled() {
+            // It came too late to be told.
+            driver.drain();
+        }
         let span = info_span!("run", run.id = %key);
         let is_child = driver.is_child();
         let (counted, was_blocked) = (driver.counted_as(), driver.is_blocked());
@@ -418,6 +478,7 @@ impl Engine {
         let entry = Move {
             key: key.clone(),
             epoch: row.epoch,
+            before: row.last_sequence,
             events: Arc::new([recorded]),
             projection,
             folded: None,

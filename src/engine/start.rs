@@ -7,10 +7,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::sync::{SemaphorePermit, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::admission::Counted;
 use super::attempt::Placed;
 use super::driver::{self, Message};
+use super::intake::away;
 use super::payloads::Encoded;
 use super::plan::Plan;
 use super::{Engine, Error, Start, Started, queue};
@@ -53,6 +55,8 @@ pub(super) struct Newborn {
     pub(super) parent: Option<Parent>,
     /// The run whose outputs it may use, if it is a fork.
     pub(super) origin: Option<Origin>,
+    /// Set when whoever wanted it has been told that it was not started.
+    pub(super) given_up: CancellationToken,
 }
 
 /// Where a run waits that finds no place in memory.
@@ -116,8 +120,9 @@ impl Engine {
             input: Arc::new(start.input),
             parent: None,
             origin: None,
+            given_up: CancellationToken::new(),
         };
-        let born = self.bring_forth(plan, newborn).await?;
+        let born = self.take_in(plan, newborn).await?;
         self.answer(key, start.request, born, subscription, watch)
     }
 
@@ -219,6 +224,7 @@ impl Engine {
             created_at: newborn.created_at,
             events: Arc::default(),
             projection: unowned(newborn.created_at),
+            given_up: newborn.given_up,
         };
         let key = birth.key.clone();
         let is_child = birth.parent.is_some();
@@ -238,16 +244,15 @@ impl Engine {
             self.bear(plan, birth, (queued, input)).await
         } else {
             let born = self.leave_queued(birth, queued, &input).await;
-            if let (Some(seat), Ok(Born::Before(_) | Born::Reused(_) | Born::Rejected(_))) =
-                (&seat, &born)
-            {
+            let is_born = matches!(born, Ok(Born::Yes));
+            if let Some(seat) = seat.filter(|_| born.is_ok() && !is_born) {
                 seat.give_back();
             }
             born
         };
         let unborn = matches!(
             born,
-            Ok(Born::Before(_) | Born::Reused(_))
+            Ok(Born::Before(_) | Born::Reused(_) | Born::Unwanted)
                 | Err(Error::TooManyOpenRuns { .. } | Error::QueueFull(_))
         );
         // A child may be started twice, under one id.
@@ -413,6 +418,7 @@ impl Engine {
             }
             Born::Reused(run_id) => Err(Error::RequestIdReused { request_id, run_id }),
             Born::Rejected(reason) => Err(Error::Rejected(reason)),
+            Born::Unwanted => Err(away().into()),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! ends with it. A [`Pen`] writes it and never waits for anybody; a [`Reader`] shows what it has not shown yet, so that
 //! one that comes late begins with the text so far, and one that is slow gets larger pieces.
 
+mod mirror;
 mod reader;
 mod shelf;
 
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+pub(super) use self::mirror::Mirror;
 pub use self::reader::{Piece, Reader};
 use self::shelf::DraftKey;
 pub(super) use self::shelf::Shelf;

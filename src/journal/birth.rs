@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
 
 use super::Posted;
 use super::lane::{Entry, Judgement};
@@ -41,6 +42,8 @@ pub struct Birth {
     pub events: Arc<[Recorded]>,
     /// What its row says after these events.
     pub projection: Projection,
+    /// Set when whoever wanted the run has been told that it was not started: it is not, unless it is written by then.
+    pub given_up: CancellationToken,
 }
 
 impl Birth {
@@ -77,6 +80,8 @@ pub enum Born {
     Reused(RunId),
     /// The database does not take these rows, whatever is tried.
     Rejected(String),
+    /// Whoever wanted it has given up before it was written.
+    Unwanted,
 }
 
 impl Entry for Birth {
@@ -135,6 +140,10 @@ impl Entry for Birth {
                 Born::Reused(run)
             }
         }))
+    }
+
+    fn unwanted(&self) -> Option<Born> {
+        self.given_up.is_cancelled().then_some(Born::Unwanted)
     }
 
     fn committed() -> Born {

@@ -2,7 +2,10 @@
 //!
 //! - The connection was lost after sending: the runs are read again. Whether the last event of an entry stands there,
 //!   written in its epoch, tells whether it came through; a blind repeat would hit the primary key.
-//! - A deadlock, a lock timeout, a statement timeout: the same batch again.
+//! - No room, no writes now: the same, until the database takes them.
+//! - A deadlock, a lock timeout, a statement timeout: again, in halves, so that a run whose row is locked is soon alone;
+//!   it is then put aside and tried again beside what comes after it. So is one that fails for no known reason: a
+//!   missing right may be given back, and what a run has done is not thrown away for it.
 //! - A row that the database refuses: the batch is halved until that run is alone, so that it harms nobody else.
 
 use std::collections::{HashMap, HashSet};
@@ -10,9 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tracing::{error, warn};
 
 use super::Posted;
+use super::aside::Aside;
+use super::trouble::Account;
 use crate::crash_points::reach;
 use crate::hub::Hub;
 use crate::ids::{ExecutorId, RunId, RunKey};
@@ -53,6 +59,9 @@ pub(super) trait Entry: Send + Sync + Sized + 'static {
         lane: &mut store::lane::Lane,
     ) -> impl Future<Output = store::Result<Option<Self::Verdict>>> + Send;
 
+    /// The verdict on an entry that is not written and that nobody wants written any more.
+    fn unwanted(&self) -> Option<Self::Verdict>;
+
     /// It is durable.
     fn committed() -> Self::Verdict;
 
@@ -84,6 +93,10 @@ pub(super) struct Lane<E: Entry> {
     queue: mpsc::Receiver<Posted<E>>,
     connection: Option<store::lane::Lane>,
     held_back: Option<Posted<E>>,
+    aside: Aside<E>,
+    /// Whether the batch before was one that had been put aside.
+    was_aside: bool,
+    account: Account,
 }
 
 impl<E: Entry> Lane<E> {
@@ -92,6 +105,7 @@ impl<E: Entry> Lane<E> {
         hub: Hub,
         executor: ExecutorId,
         queue: mpsc::Receiver<Posted<E>>,
+        account: Account,
     ) -> Self {
         Self {
             store,
@@ -100,6 +114,9 @@ impl<E: Entry> Lane<E> {
             queue,
             connection: None,
             held_back: None,
+            aside: Aside::new(),
+            was_aside: false,
+            account,
         }
     }
 
@@ -110,11 +127,29 @@ impl<E: Entry> Lane<E> {
         }
     }
 
-    /// All that is posted by now, at least one entry; `None` at the end.
+    /// All that is posted by now, or one entry that was put aside; `None` at the end.
     async fn collect(&mut self) -> Option<Vec<Posted<E>>> {
+        // What is new gets its turn in between: each attempt at what is aside may wait for a lock.
+        if !std::mem::take(&mut self.was_aside)
+            && let Some(again) = self.aside.take()
+        {
+            self.was_aside = true;
+            return Some(vec![again]);
+        }
         let first = match self.held_back.take() {
             Some(posted) => posted,
-            None => self.queue.recv().await?,
+            None => tokio::select! {
+                posted = self.queue.recv() => match posted {
+                    Some(posted) => posted,
+                    None if self.aside.is_empty() => return None,
+                    None => {
+                        self.aside.due().await;
+                        return Some(Vec::new());
+                    }
+                },
+                // It is taken at the next turn.
+                () = self.aside.due() => return Some(Vec::new()),
+            },
         };
         let mut exclusive: HashSet<String> = first.entry.exclusive().into_iter().collect();
         let (mut events, mut bytes) = size(&first.entry);
@@ -137,14 +172,20 @@ impl<E: Entry> Lane<E> {
         Some(batch)
     }
 
-    /// Writes until each entry has its verdict.
+    /// Writes until each entry has its verdict, or was put aside.
     async fn settle(&mut self, batch: Vec<Posted<E>>) {
         let mut open = vec![batch];
         let mut wait = BACKOFF.0;
         while let Some(batch) = open.pop() {
+            let batch = wanted(batch);
+            if batch.is_empty() {
+                continue;
+            }
+            let began = Instant::now();
             let failure = match self.write(&batch).await {
                 Ok(written) => {
                     wait = BACKOFF.0;
+                    self.account.succeeded();
                     let (held, doubtful): (Vec<_>, Vec<_>) = batch
                         .into_iter()
                         .partition(|posted| written.contains(&posted.entry.key().run_id));
@@ -162,20 +203,48 @@ impl<E: Entry> Lane<E> {
                 Class::Again => {
                     warn!(error = %failure, journal.entries = batch.len(), "a flush is repeated");
                     pause(&mut wait).await;
-                    open.push(batch);
+                    self.part(batch, &mut open);
                 }
-                Class::BadRow => open.extend(self.isolate(batch, &failure).await),
-                Class::Lost | Class::Refusing | Class::Other => {
-                    error!(
-                        error = &failure as &dyn std::error::Error,
-                        journal.entries = batch.len(),
-                        "a flush failed; the runs are looked up and what is missing is written again"
-                    );
-                    self.connection = None;
+                Class::BadRow => {
+                    self.account.succeeded();
+                    open.extend(self.isolate(batch, &failure).await);
+                }
+                Class::Lost | Class::Refusing => {
+                    self.report(&failure, batch.len());
+                    self.account.failed(began);
                     pause(&mut wait).await;
                     open.extend(self.examine(batch).await);
                 }
+                Class::Other => {
+                    self.report(&failure, batch.len());
+                    self.account.failed(began);
+                    pause(&mut wait).await;
+                    if let Some(unwritten) = self.examine(batch).await {
+                        self.part(unwritten, &mut open);
+                    }
+                }
             }
+        }
+    }
+
+    fn report(&mut self, failure: &store::Error, entries: usize) {
+        error!(
+            error = failure as &dyn std::error::Error,
+            journal.entries = entries,
+            "a flush failed; the runs are looked up and what is missing is written again"
+        );
+        self.connection = None;
+    }
+
+    /// Halves a batch of which it is not known whose fault its failure is; an entry that is alone is put aside.
+    fn part(&mut self, mut batch: Vec<Posted<E>>, open: &mut Vec<Vec<Posted<E>>>) {
+        if batch.len() > 1 {
+            let rest = batch.split_off(batch.len() / 2);
+            open.extend([rest, batch]);
+            return;
+        }
+        for posted in batch {
+            self.aside.put(posted);
         }
     }
 
@@ -228,6 +297,7 @@ impl<E: Entry> Lane<E> {
                 .iter()
                 .map(|posted| (posted.entry.key(), last(&posted.entry)))
                 .collect();
+            let began = Instant::now();
             let read = match self.connection().await {
                 Ok(connection) => standing::read(connection, &questions).await,
                 Err(failure) => Err(failure),
@@ -239,6 +309,7 @@ impl<E: Entry> Lane<E> {
                         error = &failure as &dyn std::error::Error,
                         "the runs of a flush cannot be looked up yet"
                     );
+                    self.account.failed(began);
                     self.connection = None;
                     pause(&mut wait).await;
                 }
@@ -250,6 +321,7 @@ impl<E: Entry> Lane<E> {
     async fn refusal(&mut self, entry: &E) -> Option<E::Verdict> {
         let mut wait = BACKOFF.0;
         loop {
+            let began = Instant::now();
             let asked = match self.connection().await {
                 Ok(connection) => entry.refused(connection).await,
                 Err(failure) => Err(failure),
@@ -261,6 +333,7 @@ impl<E: Entry> Lane<E> {
                         error = &failure as &dyn std::error::Error,
                         "an entry cannot be looked up yet"
                     );
+                    self.account.failed(began);
                     self.connection = None;
                     pause(&mut wait).await;
                 }
@@ -308,6 +381,18 @@ impl<E: Entry> Lane<E> {
         reach("journal.published");
         answer(posted, E::committed());
     }
+}
+
+/// Those of a batch, of which nothing is written, that somebody still wants written.
+fn wanted<E: Entry>(batch: Vec<Posted<E>>) -> Vec<Posted<E>> {
+    let mut wanted = Vec::with_capacity(batch.len());
+    for posted in batch {
+        match posted.entry.unwanted() {
+            Some(verdict) => answer(posted, verdict),
+            None => wanted.push(posted),
+        }
+    }
+    wanted
 }
 
 fn answer<E: Entry>(posted: Posted<E>, verdict: E::Verdict) {

@@ -19,6 +19,7 @@ use crate::flow::validate::Limits;
 use crate::memory::embedder::Embedder;
 use crate::memory::{self, Memory};
 use crate::provider::Providers;
+use crate::relay;
 use crate::sandbox::Sandbox;
 use crate::secrets::Vault;
 use crate::store::{self, Store, migrate};
@@ -80,6 +81,7 @@ pub(super) async fn assemble(config: &Config, address: SocketAddr) -> Result<Par
     let direct_url = config.database.direct_url.as_ref();
     let store = Store::connect(&store::Settings {
         direct_url: direct_url.map(|url| url.expose().to_owned()),
+        answer_timeout: answer_timeout(config.execution.lease),
         ..store_settings(&config.database.url, &config.database.pool)
     })
     .await?;
@@ -103,8 +105,10 @@ pub(super) async fn assemble(config: &Config, address: SocketAddr) -> Result<Par
     });
     let settings = engine_settings(config, address);
     let engine = Engine::launch(settings, store, registry, cpu, egress, vault).await?;
+    relay::keep(&engine);
+    let routes = api::routes(engine.clone(), checks, api_settings(config));
     Ok(Parts {
-        routes: api::routes(engine.clone(), checks, api_settings(config)),
+        routes: routes.add_service(relay::service(engine.clone())),
         database: engine.reachable(),
         drain: Drain::new(|timeout| async move {
             engine.stop(timeout).await;
@@ -112,6 +116,12 @@ pub(super) async fn assemble(config: &Config, address: SocketAddr) -> Result<Par
         }),
         about,
     })
+}
+
+/// How long the journal waits for an answer: if the database falls silent, there has to be time left of the lease to
+/// ask again.
+fn answer_timeout(lease: Duration) -> Duration {
+    (lease / 3).clamp(Duration::from_secs(2), Duration::from_secs(5))
 }
 
 /// What memory nodes keep, on a migrated database.
@@ -176,6 +186,14 @@ fn engine_settings(config: &Config, address: SocketAddr) -> engine::Settings {
         partition_width: config.database.pool.partition_width,
         address: match &config.listen.advertise {
             Some(advertised) => advertised.clone(),
+            // Everybody would reach themselves there.
+            None if address.ip().is_unspecified() => {
+                tracing::info!(
+                    "other replicas do not know where to reach this one: what they watch of its runs is polled, unless \
+                     --advertise (SYNAPPS_ADVERTISE) is set"
+                );
+                String::new()
+            }
             None => address.to_string(),
         },
         alone: config.alone,

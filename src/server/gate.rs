@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use futures_util::FutureExt;
 use http::{Request, Response};
+use tokio::sync::watch;
 use tonic::Code;
 use tonic::body::Body;
 use tonic::service::Routes;
@@ -19,6 +20,7 @@ use tracing::Instrument;
 use super::answer::refusal;
 use super::bare_errors::explained;
 use super::deadline::Deadline;
+use super::outage;
 use super::rpc_span::Call;
 
 /// What the services of gRPC itself have in common.
@@ -33,7 +35,14 @@ pub(super) struct Gate {
 #[derive(Debug)]
 struct Parts {
     built_in: Routes,
-    services: OnceLock<Routes>,
+    services: OnceLock<Services>,
+}
+
+/// The services, and whether there is the database that they need.
+#[derive(Clone, Debug)]
+struct Services {
+    routes: Routes,
+    database: watch::Receiver<bool>,
 }
 
 impl Gate {
@@ -47,15 +56,19 @@ impl Gate {
     }
 
     /// Lets everybody through to `services`. Only the first call counts.
-    pub(super) fn open(&self, services: Routes) {
-        self.parts.services.get_or_init(|| services.prepare());
+    pub(super) fn open(&self, services: Routes, database: watch::Receiver<bool>) {
+        self.parts.services.get_or_init(|| Services {
+            routes: services.prepare(),
+            database,
+        });
     }
 
-    fn route(&self, path: &str) -> Option<Routes> {
+    fn route(&self, path: &str) -> Option<(Routes, Option<watch::Receiver<bool>>)> {
         if path.starts_with(BUILT_IN) {
-            return Some(self.parts.built_in.clone());
+            return Some((self.parts.built_in.clone(), None));
         }
-        self.parts.services.get().cloned()
+        let services = self.parts.services.get()?.clone();
+        Some((services.routes, Some(services.database)))
     }
 }
 
@@ -75,10 +88,16 @@ impl Service<Request<Body>> for Gate {
         let call = Call::begin(&path);
         let span = call.span();
         let answer = async move {
-            let Some(routes) = routes else {
+            let Some((routes, database)) = routes else {
                 return Ok(call.follow(starting().into_http()));
             };
             let answer = unharmed(routes.oneshot(request));
+            let answer = async {
+                match database {
+                    Some(database) => outage::answered(&path, database, answer).await,
+                    None => answer.await,
+                }
+            };
             let response = match deadline {
                 Some(deadline) => deadline.bound(answer).await,
                 None => answer.await,

@@ -93,11 +93,12 @@ pub enum Class {
     Lost,
     /// Nothing was done, and the same statement may succeed at once: 40P01, 40001, 55P03, 57014.
     Again,
-    /// The data itself is refused (classes 22 and 23): the same statement fails again.
+    /// The data itself is refused (classes 22, 23 and 54): the same statement fails again.
     BadRow,
-    /// Nothing was done, and the server takes no writes now (25006, class 53): the same statement may succeed later.
+    /// Nothing was done, and the server takes no writes now (25006, classes 53 and 58): the same statement may succeed
+    /// later.
     Refusing,
-    /// Anything else: a bug, or a missing right.
+    /// Anything else: a bug, a missing right, a table that somebody has dropped. Nothing was done.
     Other,
 }
 
@@ -155,6 +156,16 @@ impl Error {
         Self::unavailable(format!("{what} was not answered in time"))
     }
 
+    /// The same failure, where it means that there is no connection.
+    pub(super) fn into_unavailable(self) -> Self {
+        match self {
+            Self::Unavailable(failure) | Self::Timeout(failure) | Self::Database(failure) => {
+                Self::Unavailable(failure)
+            }
+            other => other,
+        }
+    }
+
     /// No connection could be had.
     pub(super) fn unavailable(message: impl Into<String>) -> Self {
         Self::Unavailable(Failure {
@@ -194,8 +205,9 @@ fn class_of(state: Option<&str>) -> Class {
         Some("57P01" | "57P02" | "57P03" | "57P04" | "57P05") => Class::Lost,
         Some(code) => match code.get(..2) {
             Some("08") => Class::Lost,
-            Some("22" | "23") => Class::BadRow,
-            Some("53") => Class::Refusing,
+            Some("22" | "23" | "54") => Class::BadRow,
+            // No room, no memory, no connection left; the operating system does not do what the server needs.
+            Some("53" | "58") => Class::Refusing,
             _ => Class::Other,
         },
     }
@@ -276,17 +288,25 @@ fn state_of(kind: DatabaseErrorKind) -> Known {
 /// The states that a request must tell apart and that diesel has no kind for, by Postgres' own (English) texts in
 /// `src/backend/tcop/postgres.c`, `storage/lmgr/deadlock.c` and `postmaster/postmaster.c`.
 fn state_by_message(message: &str) -> Option<&'static str> {
-    const TEXTS: [(&str, &str); 9] = [
+    const TEXTS: [(&str, &str); 13] = [
         ("canceling statement due to lock timeout", "55P03"),
         ("could not obtain lock on", "55P03"),
         ("canceling statement due to", "57014"),
         ("deadlock detected", "40P01"),
         ("terminating connection due to", "57P01"),
+        ("terminating connection because of crash", "57P02"),
         ("the database system is", "57P03"),
         ("sorry, too many clients already", "53300"),
         ("remaining connection slots are reserved", "53300"),
+        ("too many connections for", "53300"),
         ("could not extend file", "53100"),
+        ("out of memory", "53200"),
+        ("could not read block", "58030"),
     ];
+    // By the C library, behind whatever the server was about to do.
+    if message.contains("No space left on device") {
+        return Some("53100");
+    }
     TEXTS
         .iter()
         .find(|(text, _)| message.starts_with(text))
@@ -332,7 +352,10 @@ mod tests {
             ("22P05", Class::BadRow),
             ("23514", Class::BadRow),
             ("25006", Class::Refusing),
+            ("53100", Class::Refusing),
             ("53300", Class::Refusing),
+            ("58030", Class::Refusing),
+            ("54000", Class::BadRow),
             ("42P01", Class::Other),
         ];
 
@@ -362,6 +385,12 @@ mod tests {
             of("terminating connection due to administrator command"),
             Error::Unavailable(_)
         ));
+        assert!(matches!(
+            of("terminating connection because of crash of another server process"),
+            Error::Unavailable(_)
+        ));
+        let full = of("could not write to file \"base/pgsql_tmp/1\": No space left on device");
+        assert_eq!(full.class(), Class::Refusing);
         assert_eq!(of("relation \"x\" does not exist").class(), Class::Other);
     }
 }

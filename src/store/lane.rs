@@ -6,6 +6,7 @@
 //! connection.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use diesel::pg::{Pg, PgMetadataLookup, PgQueryBuilder, PgTypeMetadata};
@@ -13,33 +14,46 @@ use diesel::query_builder::bind_collector::RawBytesBindCollector;
 use diesel::query_builder::{QueryBuilder, QueryFragment};
 use tokio_postgres::types::{Format, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Row, Statement};
-use tokio_util::sync::CancellationToken;
 
-use super::dial::Dialer;
+use super::dial::{Dialer, Line};
 use super::{Error, Result};
 
 /// A connection outside the pool, with its own prepared statements and generic plans.
 ///
 /// One statement at a time: the journal has one flush in flight per lane.
+///
+/// An answer that does not come in time is not waited for: the connection counts as lost then.
 #[derive(Debug)]
 pub struct Lane {
     client: Client,
-    ended: CancellationToken,
+    line: Line,
+    answer_timeout: Duration,
+    /// An answer is under way that nobody waits for any more.
+    is_behind: bool,
     statements: HashMap<String, Statement>,
 }
 
 impl Lane {
-    /// Connects, and forces generic plans: a custom plan costs five times as much on partitioned tables.
+    /// Connects, and forces generic plans: a custom plan costs five times as much on partitioned tables. A lock is
+    /// waited for no longer than half the time of an answer, so that the server says what it waits for.
     pub(super) async fn open(dialer: &Dialer) -> Result<Self> {
-        let (client, ended) = dialer.client().await?;
-        client
-            .batch_execute("SET plan_cache_mode = force_generic_plan")
-            .await?;
-        Ok(Self {
+        let (client, line) = dialer.client().await?;
+        let mut lane = Self {
             client,
-            ended,
+            line,
+            answer_timeout: dialer.answer_timeout,
+            is_behind: false,
             statements: HashMap::new(),
+        };
+        let lock_timeout = dialer.lock_timeout;
+        lane.in_time(async |lane| {
+            let patience = lock_timeout.min(lane.answer_timeout / 2).as_millis();
+            let session =
+                format!("SET plan_cache_mode = force_generic_plan; SET lock_timeout = {patience}");
+            Ok(lane.client.batch_execute(&session).await?)
         })
+        .await?;
+        Ok(lane)
     }
 
     /// Runs a statement in a transaction of its own and gives the number of rows it touched.
@@ -48,8 +62,11 @@ impl Lane {
     ///
     /// [`Error::class`] says what may be done now; the connection is of no use after [`Class::Lost`](super::Class).
     pub async fn execute(&mut self, query: &(impl QueryFragment<Pg> + Sync)) -> Result<u64> {
-        let (statement, binds) = self.prepared(query).await?;
-        Ok(self.client.execute_raw(&statement, binds).await?)
+        self.in_time(async |lane| {
+            let (statement, binds) = lane.prepared(query).await?;
+            Ok(lane.client.execute_raw(&statement, binds).await?)
+        })
+        .await
     }
 
     /// Runs a statement in a transaction of its own and gives its rows.
@@ -60,15 +77,28 @@ impl Lane {
     pub async fn load(&mut self, query: &(impl QueryFragment<Pg> + Sync)) -> Result<Vec<Row>> {
         use futures_util::TryStreamExt;
 
-        let (statement, binds) = self.prepared(query).await?;
-        let rows = self.client.query_raw(&statement, binds).await?;
-        Ok(rows.try_collect().await?)
+        self.in_time(async |lane| {
+            let (statement, binds) = lane.prepared(query).await?;
+            let rows = lane.client.query_raw(&statement, binds).await?;
+            Ok(rows.try_collect().await?)
+        })
+        .await
     }
 
-    /// Whether the connection has ended, as far as its socket has told.
+    /// Whether the connection is of no use any more: it has ended, or an answer on it was given up.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.ended.is_cancelled()
+        self.is_behind || self.line.has_ended()
+    }
+
+    /// Does what asks the server something, and gives it up when the answer does not come in time.
+    async fn in_time<T>(&mut self, asking: impl AsyncFnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        // Stays set where the caller drops this, too.
+        self.is_behind = true;
+        let answered = tokio::time::timeout(self.answer_timeout, asking(self)).await;
+        let answer = answered.map_err(|_| Error::no_answer("a statement of the journal"))?;
+        self.is_behind = false;
+        answer
     }
 
     /// The statement, prepared at its first use; statements are told apart by their text, so the text must not hold

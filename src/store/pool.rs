@@ -7,9 +7,8 @@ use std::sync::Arc;
 use deadpool::managed::{self, Metrics, Object, PoolError, RecycleError, RecycleResult};
 use deadpool::{Runtime, managed::TimeoutType};
 use diesel_async::{AsyncConnection, AsyncPgConnection, TransactionManager};
-use tokio_util::sync::CancellationToken;
 
-use super::dial::Dialer;
+use super::dial::{Dialer, Line};
 use super::{Error, Result, Settings};
 
 /// Connections by deadpool.
@@ -49,7 +48,7 @@ pub(super) struct Manager {
 /// A connection, and whether it has ended: known without asking the server, because a task of ours reads its socket.
 pub(super) struct Pooled {
     diesel: AsyncPgConnection,
-    ended: CancellationToken,
+    line: Line,
 }
 
 impl managed::Manager for Manager {
@@ -58,13 +57,15 @@ impl managed::Manager for Manager {
 
     async fn create(&self) -> Result<Pooled> {
         // Boxed: connecting is a large state, which each request would carry though hardly any connects.
-        let (diesel, ended) = Box::pin(self.dialer.watched()).await?;
-        Ok(Pooled { diesel, ended })
+        let (diesel, line) = Box::pin(self.dialer.watched()).await?;
+        Ok(Pooled { diesel, line })
     }
 
     async fn recycle(&self, pooled: &mut Pooled, _: &Metrics) -> RecycleResult<Error> {
-        if pooled.ended.is_cancelled() {
-            return Err(RecycleError::message("the connection has ended"));
+        if !self.dialer.trusts(&pooled.line) {
+            return Err(RecycleError::message(
+                "the connection has ended, or is not trusted any more",
+            ));
         }
         // A caller that left in mid-transaction leaves it open, with its locks: only the end of the session frees them.
         if <AsyncPgConnection as AsyncConnection>::TransactionManager::is_broken_transaction_manager(

@@ -9,7 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::changes::Snapshot;
-use super::schema::{flows, workflow_runs};
+use super::schema::{executors, flows, workflow_runs};
 use super::{Error, Result};
 use crate::ids::{ExecutorId, FlowId, FlowKey, Namespace, RunId, RunKey};
 use crate::run::event::RunError;
@@ -308,34 +308,55 @@ pub async fn last_of_flows(
     Ok(last)
 }
 
-/// Last sequence of these runs: what a replica that does not own them polls for its watchers. Runs that are gone are
-/// left out.
+/// How far a run has come, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Which run.
+    pub key: RunKey,
+    /// Sequence of its last event.
+    pub last_sequence: i64,
+    /// Who owns it, if anybody does.
+    pub owner: Option<ExecutorId>,
+    /// Where its owner is reached, if that is alive; empty if it cannot be reached.
+    pub address: Option<String>,
+}
+
+/// Where these runs are: what a replica that does not own them polls for its watchers. Runs that are gone are left out.
 ///
 /// # Errors
 ///
 /// As every query.
-pub async fn positions(
-    conn: &mut AsyncPgConnection,
-    runs: &[RunKey],
-) -> Result<Vec<(RunKey, i64)>> {
-    let rows: Vec<(String, Uuid, i64)> = workflow_runs::table
+pub async fn positions(conn: &mut AsyncPgConnection, runs: &[RunKey]) -> Result<Vec<Position>> {
+    type Row = (String, Uuid, i64, Option<Uuid>, Option<String>);
+    let alive = executors::retired
+        .eq(false)
+        .and(executors::lease_until.gt(diesel::dsl::now));
+    let owner = executors::executor_id
+        .nullable()
+        .eq(workflow_runs::executor_id);
+    let rows: Vec<Row> = workflow_runs::table
+        .left_join(executors::table.on(owner.and(alive)))
         .filter(workflow_runs::namespace.eq_any(runs.iter().map(|run| run.namespace.as_str())))
         .filter(workflow_runs::run_id.eq_any(runs.iter().map(|run| run.run_id.uuid())))
         .select((
             workflow_runs::namespace,
             workflow_runs::run_id,
             workflow_runs::last_sequence,
+            workflow_runs::executor_id,
+            executors::address.nullable(),
         ))
         .load(conn)
         .await?;
-    let key = |namespace: String, id| RunKey {
-        namespace: namespace.into(),
-        run_id: RunId::new(id),
+    let position = |(namespace, run_id, last_sequence, owner, address): Row| Position {
+        key: RunKey {
+            namespace: namespace.into(),
+            run_id: RunId::new(run_id),
+        },
+        last_sequence,
+        owner: owner.map(ExecutorId::new),
+        address,
     };
-    Ok(rows
-        .into_iter()
-        .map(|(namespace, id, last)| (key(namespace, id), last))
-        .collect())
+    Ok(rows.into_iter().map(position).collect())
 }
 
 pub(super) fn parse_state(text: &str) -> Result<RunState> {

@@ -17,7 +17,7 @@ use crate::support::http_bin::HttpBin;
 use crate::support::within;
 
 /// A flow that asks a server and makes a text of the answer.
-fn asking(id: &str, bin: &HttpBin) -> Flow {
+pub fn asking(id: &str, bin: &HttpBin) -> Flow {
     let get = json!({ "url": bin.url("/slow") });
     let text = json!({ "operation": "template", "template": "{{ content.data.count }}" });
     chain(
@@ -27,14 +27,14 @@ fn asking(id: &str, bin: &HttpBin) -> Flow {
 }
 
 /// A request to watch a run from its beginning.
-fn request(run_id: &str) -> WatchRunRequest {
+pub fn request(run_id: &str) -> WatchRunRequest {
     WatchRunRequest {
         run_id: run_id.to_owned(),
         ..WatchRunRequest::default()
     }
 }
 
-async fn watch(
+pub async fn watch(
     server: &Calls,
     request: WatchRunRequest,
 ) -> Result<Streaming<WatchRunResponse>, Status> {
@@ -42,13 +42,13 @@ async fn watch(
 }
 
 /// The next message, which has to come.
-async fn next(watch: &mut Streaming<WatchRunResponse>) -> WatchRunResponse {
+pub async fn next(watch: &mut Streaming<WatchRunResponse>) -> WatchRunResponse {
     let message = within("a message", watch.message()).await;
     message.unwrap().expect("the watch goes on")
 }
 
 /// The messages up to the one that says that all the past was sent, and that one.
-async fn past(watch: &mut Streaming<WatchRunResponse>) -> (Vec<WatchRunResponse>, CaughtUp) {
+pub async fn past(watch: &mut Streaming<WatchRunResponse>) -> (Vec<WatchRunResponse>, CaughtUp) {
     let mut messages = Vec::new();
     loop {
         let message = next(watch).await;
@@ -61,7 +61,7 @@ async fn past(watch: &mut Streaming<WatchRunResponse>) -> (Vec<WatchRunResponse>
 }
 
 /// All that comes until the stream ends, however it does.
-async fn to_the_end(
+pub async fn to_the_end(
     mut watch: Streaming<WatchRunResponse>,
 ) -> (Vec<WatchRunResponse>, Option<Status>) {
     let collect = async {
@@ -78,7 +78,7 @@ async fn to_the_end(
 }
 
 /// The reason in the last message.
-fn end_of(messages: &[WatchRunResponse]) -> Option<StreamEndReason> {
+pub fn end_of(messages: &[WatchRunResponse]) -> Option<StreamEndReason> {
     match messages.last()?.message {
         Some(Message::End(end)) => Some(end.reason()),
         _ => None,

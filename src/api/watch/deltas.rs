@@ -1,6 +1,8 @@
 //! What steps show while they work, as a watch sends it: first to be left out where the client is slow, and always
 //! before the event that ends its attempt.
 
+use std::collections::VecDeque;
+
 use super::outlet::{Outlet, Unsent};
 use crate::hub::drafts::{Kind, Piece, Reader};
 use crate::ids::StepPath;
@@ -8,17 +10,27 @@ use crate::proto::watch_run_response::Message;
 use crate::proto::{DeltaKind, StepDelta, WatchRunResponse};
 use crate::run::event::Event;
 
+/// How many attempts that have ended are remembered: what their texts were may come late only while it is on its way.
+const MOST_OVER: usize = 256;
+
 /// The drafts of the watched run, if the client wants to see them.
-pub(super) struct Deltas(Option<Reader>);
+pub(super) struct Deltas {
+    reader: Option<Reader>,
+    /// Attempts whose end was sent, after all that they had shown by then.
+    over: VecDeque<(StepPath, u32)>,
+}
 
 impl Deltas {
     pub(super) fn of(reader: Option<Reader>) -> Self {
-        Self(reader)
+        Self {
+            reader,
+            over: VecDeque::new(),
+        }
     }
 
     /// Resolves when there may be something to send.
     pub(super) async fn changed(&mut self) {
-        match &mut self.0 {
+        match &mut self.reader {
             Some(reader) => reader.changed().await,
             None => std::future::pending().await,
         }
@@ -30,7 +42,7 @@ impl Deltas {
         outlet: &Outlet<WatchRunResponse>,
         sequence: i64,
     ) -> Result<(), Unsent> {
-        self.send_of(None, outlet, sequence)
+        self.send_of(None, outlet, sequence).map(|_| ())
     }
 
     /// Sends what is left of the texts of an attempt before the event that ends it.
@@ -40,11 +52,20 @@ impl Deltas {
         outlet: &Outlet<WatchRunResponse>,
         sequence: i64,
     ) -> Result<(), Unsent> {
-        let ends = !matches!(event, Event::StepStarted(_) | Event::SignalReceived(_));
-        match event.step() {
-            Some((path, _)) if ends => self.send_of(Some(path), outlet, sequence),
-            _ => Ok(()),
+        let Some((path, attempt)) = event.step().filter(|_| self.reader.is_some()) else {
+            return Ok(());
+        };
+        if event.ends_drafts() {
+            if self.send_of(Some(path), outlet, sequence)? == Sent::All {
+                // Of a run that is relayed more may still be on its way, where its end was read from the store.
+                self.over.truncate(MOST_OVER - 1);
+                self.over.push_front((path.clone(), attempt));
+            }
+        } else {
+            // The next attempt, which has the number of the one before if that one does not count.
+            self.over.retain(|(over, _)| over != path);
         }
+        Ok(())
     }
 
     fn send_of(
@@ -52,23 +73,40 @@ impl Deltas {
         path: Option<&StepPath>,
         outlet: &Outlet<WatchRunResponse>,
         sequence: i64,
-    ) -> Result<(), Unsent> {
-        let Some(reader) = &mut self.0 else {
-            return Ok(());
+    ) -> Result<Sent, Unsent> {
+        let Some(reader) = &mut self.reader else {
+            return Ok(Sent::All);
         };
         while let Some(piece) = reader.find_next(path) {
+            if is_over(&self.over, &piece) {
+                reader.shown(&piece);
+                continue;
+            }
             let message = WatchRunResponse {
                 sequence,
                 message: Some(Message::Delta(delta(&piece))),
             };
             match outlet.try_send(message) {
                 Ok(()) => reader.shown(&piece),
-                Err(Unsent::TooSlow) => return Ok(()),
+                Err(Unsent::TooSlow) => return Ok(Sent::Some),
                 Err(Unsent::Gone) => return Err(Unsent::Gone),
             }
         }
-        Ok(())
+        Ok(Sent::All)
     }
+}
+
+/// How much there was room for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    All,
+    Some,
+}
+
+fn is_over(over: &VecDeque<(StepPath, u32)>, piece: &Piece) -> bool {
+    let author = &piece.author;
+    over.iter()
+        .any(|(path, attempt)| *path == author.path && *attempt == author.attempt)
 }
 
 fn delta(piece: &Piece) -> StepDelta {

@@ -20,11 +20,12 @@ pub struct Piece {
     pub author: Author,
     /// What it is.
     pub kind: Kind,
+    /// How often the text has begun anew.
+    pub edition: u32,
     /// Where it starts in the whole text, in bytes. Less than what was shown before: the text begins anew there.
     pub offset: u64,
     /// Never ends inside a character. Empty where the text begins anew and nothing of it is there yet.
     pub text: String,
-    edition: u32,
 }
 
 /// One watcher's place at the drafts of a run.

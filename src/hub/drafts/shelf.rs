@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use super::reader::Piece;
 use super::{Author, Kind, MOST_BYTES};
 
 /// The most drafts of attempts that have ended which are kept for readers that have yet to show them.
@@ -55,6 +56,22 @@ impl Draft {
             self.start += cut as u64;
         }
     }
+
+    /// Adds what a piece has beyond what is there. Where something is missing before it, the text goes on there without.
+    fn place(&mut self, piece: &Piece) {
+        let known = self.len();
+        if piece.edition != self.edition || piece.offset > known {
+            self.edition = piece.edition;
+            self.start = piece.offset;
+            self.text.clear();
+            self.append(&piece.text);
+            return;
+        }
+        let overlap = usize::try_from(known - piece.offset).unwrap_or(usize::MAX);
+        if let Some(rest) = piece.text.get(overlap..) {
+            self.append(rest);
+        }
+    }
 }
 
 /// The drafts of one run.
@@ -80,6 +97,16 @@ impl Shelf {
 
     pub(super) fn append(&self, key: DraftKey, text: &str) {
         self.lock().texts.entry(key).or_default().append(text);
+        self.tell();
+    }
+
+    /// The text goes on as a piece of it says, also if it was taken for ended.
+    pub(super) fn place(&self, key: DraftKey, piece: &Piece) {
+        let mut drafts = self.lock();
+        let draft = drafts.texts.entry(key).or_default();
+        draft.ended = None;
+        draft.place(piece);
+        drop(drafts);
         self.tell();
     }
 

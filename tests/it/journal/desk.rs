@@ -120,6 +120,7 @@ impl Desk {
             created_at: now,
             events: Arc::new([queued]),
             projection: projection(RunState::Running, Owner::Kept),
+            given_up: CancellationToken::new(),
         }
     }
 
@@ -168,6 +169,7 @@ impl Desk {
         Move {
             key: run.clone(),
             epoch: FIRST_EPOCH,
+            before: sequence - 1,
             events: Arc::new([recorded]),
             projection: projection(RunState::Running, Owner::Kept),
             folded: None,

@@ -56,6 +56,12 @@ impl Log {
         self.lines.borrow().join("\n")
     }
 
+    /// The first line that contains this text, if it is there.
+    pub fn find(&self, part: &str) -> Option<String> {
+        let lines = self.lines.borrow();
+        lines.iter().find(|line| line.contains(part)).cloned()
+    }
+
     /// The first line that contains this text, once it is there.
     pub async fn line_with(&self, part: &str) -> String {
         let mut lines = self.lines.subscribe();
@@ -76,15 +82,22 @@ impl Binary {
     /// Starts the program on this database, on any free port, with these flags (`--flag=value`) and those of
     /// [`FLAGS`](super::server::FLAGS) that they do not replace.
     pub async fn start_on(database: &Database, flags: &[&str]) -> Self {
-        let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
-        Self::launch(database.clone(), flags).await
+        Self::start_armed(database, flags, "").await
     }
 
-    async fn launch(database: Database, flags: Vec<String>) -> Self {
+    /// Starts the program with these crash points (`journal.move.after=3*off->1*return(kill)`), which a restart does not
+    /// have again: see `synapps::crash_points`.
+    pub async fn start_armed(database: &Database, flags: &[&str], points: &str) -> Self {
+        let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
+        Self::launch(database.clone(), flags, points).await
+    }
+
+    async fn launch(database: Database, flags: Vec<String>, points: &str) -> Self {
         let mut child = command(&["serve", "--log-format=json"])
             .args(with_defaults(&flags))
             .args(database.service_flags())
             .env("DATABASE_URL", database.service_url())
+            .env("FAILPOINTS", points)
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
@@ -107,7 +120,7 @@ impl Binary {
     pub async fn restart(mut self) -> Self {
         self.flags.retain(|flag| !flag.starts_with("--listen="));
         self.flags.push(format!("--listen={}", self.address));
-        Self::launch(self.database, self.flags).await
+        Self::launch(self.database, self.flags, "").await
     }
 
     /// Kills it as a crash does: it cannot do anything about it.
@@ -134,10 +147,24 @@ impl Binary {
             .unwrap()
     }
 
+    /// How it has ended, however long that takes.
+    pub async fn dies(&mut self) -> ExitStatus {
+        self.child.wait().await.unwrap()
+    }
+
     /// Its process id.
     pub fn pid(&self) -> Pid {
         let pid = self.child.id().expect("the program runs");
         Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
+    }
+
+    /// The name of this start of it in the database: whose runs are its own.
+    pub fn executor(&self) -> String {
+        let line = self.log.find("the executor is at work");
+        let line = line.expect("it says so before it serves");
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let fields = line.get("fields").unwrap_or(&line);
+        fields["executor.id"].as_str().unwrap().to_owned()
     }
 
     /// What it has written to its standard error.

@@ -28,6 +28,8 @@ pub struct Database {
 #[derive(Debug)]
 struct Held {
     name: String,
+    /// Where it is, if not in the cluster of the tests; whose it is then removes it.
+    url: Option<String>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -50,7 +52,22 @@ impl Database {
         client.batch_execute(&create).await.unwrap();
         let permit = Some(permit);
         Self {
-            place: Arc::new(Held { name, permit }),
+            place: Arc::new(Held {
+                name,
+                url: None,
+                permit,
+            }),
+        }
+    }
+
+    /// A database of another cluster, which stays when this is dropped.
+    pub fn elsewhere(name: &str, url: String) -> Self {
+        Self {
+            place: Arc::new(Held {
+                name: name.to_owned(),
+                url: Some(url),
+                permit: None,
+            }),
         }
     }
 
@@ -61,7 +78,8 @@ impl Database {
 
     /// Where a client connects to it.
     pub fn url(&self) -> String {
-        Cluster::get().url(self.name())
+        let elsewhere = self.place.url.clone();
+        elsewhere.unwrap_or_else(|| Cluster::get().url(self.name()))
     }
 
     /// Where servers reach it: by the pooler, if there is one between them and Postgres.
@@ -84,7 +102,11 @@ impl Database {
 
     /// A plain client: for looking at rows, and for doing to them what others might.
     pub async fn sql(&self) -> tokio_postgres::Client {
-        Cluster::get().connect(self.name()).await
+        let (client, connection) = tokio_postgres::connect(&self.url(), tokio_postgres::NoTls)
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        client
     }
 
     /// The service's own way to it.
@@ -95,6 +117,9 @@ impl Database {
 
 impl Drop for Held {
     fn drop(&mut self) {
+        if self.url.is_some() {
+            return;
+        }
         let name = std::mem::take(&mut self.name);
         let permit = self.permit.take();
         // The runtime of the test may be about to end, so this takes one of its own. Nobody waits for it: what is left

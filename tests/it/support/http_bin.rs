@@ -62,6 +62,8 @@ pub struct Held {
 #[derive(Debug)]
 struct Shared {
     seen: watch::Sender<Vec<Seen>>,
+    /// How often each path was asked for.
+    counts: Mutex<HashMap<String, usize>>,
     answers: Mutex<HashMap<String, Answer>>,
     first_answers: Mutex<HashMap<String, (usize, Answer)>>,
     present: Mutex<Present>,
@@ -119,6 +121,7 @@ impl HttpBin {
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             seen: watch::Sender::default(),
+            counts: Mutex::default(),
             answers: Mutex::default(),
             first_answers: Mutex::default(),
             present: Mutex::default(),
@@ -172,13 +175,13 @@ impl HttpBin {
 
     /// How often a path was asked for, whether it was answered or not.
     pub fn count(&self, path: &str) -> usize {
-        count(&self.shared.seen.borrow(), path)
+        self.shared.count(path)
     }
 
     /// Waits until a path was asked for so often.
     pub async fn requested(&self, path: &str, times: usize) {
         let mut seen = self.shared.seen.subscribe();
-        let wait = seen.wait_for(|seen| count(seen, path) >= times);
+        let wait = seen.wait_for(|_| self.count(path) >= times);
         super::within("requests", wait).await.unwrap();
     }
 
@@ -199,10 +202,6 @@ impl Drop for Leaving<'_> {
     }
 }
 
-fn count(seen: &[Seen], path: &str) -> usize {
-    seen.iter().filter(|request| request.path == path).count()
-}
-
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     while let Ok((stream, _)) = listener.accept().await {
         let shared = Arc::clone(&shared);
@@ -219,6 +218,11 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 impl Shared {
+    fn count(&self, path: &str) -> usize {
+        let counts = self.counts.lock().unwrap();
+        counts.get(path).copied().unwrap_or_default()
+    }
+
     /// Counts a request as there for as long as what it gives is kept, also if the client breaks off.
     fn enter(&self) -> Leaving<'_> {
         let mut present = self.present.lock().unwrap();
@@ -246,9 +250,13 @@ impl Shared {
         };
         let _present = self.enter();
         let mut count = 0;
+        // Together, or whoever waits for one would find the other too old.
         self.seen.send_modify(|all| {
             all.push(seen);
-            count = self::count(all, &path);
+            let mut counts = self.counts.lock().unwrap();
+            let counted = counts.entry(path.clone()).or_default();
+            *counted += 1;
+            count = *counted;
         });
         let gate = self.gates.lock().unwrap().get(&path).cloned();
         if let Some(mut gate) = gate {

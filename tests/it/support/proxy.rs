@@ -7,7 +7,9 @@
 mod message;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -56,6 +58,10 @@ struct Shared {
     refused: watch::Sender<u64>,
     log: Mutex<Vec<String>>,
     trap: Mutex<Option<Trap>>,
+    /// How late answers are.
+    delay: watch::Sender<Duration>,
+    /// Where the server listens.
+    socket: Mutex<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -68,6 +74,11 @@ struct Trap {
 impl Proxy {
     /// A way to the cluster, open.
     pub async fn start() -> Self {
+        Self::start_to(pooler::upstream()).await
+    }
+
+    /// A way to the server that listens on this socket, open.
+    pub async fn start_to(socket: PathBuf) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
@@ -77,6 +88,8 @@ impl Proxy {
             refused: watch::Sender::new(0),
             log: Mutex::default(),
             trap: Mutex::default(),
+            delay: watch::Sender::new(Duration::ZERO),
+            socket: Mutex::new(socket),
         });
         tokio::spawn(accept(listener, Arc::clone(&shared)));
         Self { address, shared }
@@ -113,6 +126,16 @@ impl Proxy {
     /// Lets nothing pass any more, and ends nothing: as a network that loses everything.
     pub fn silence(&self) {
         self.shared.mode.send_replace(Mode::Silent);
+    }
+
+    /// From now on each answer comes so much later; [`Duration::ZERO`] ends that.
+    pub fn delay(&self, by: Duration) {
+        self.shared.delay.send_replace(by);
+    }
+
+    /// The server listens on this socket now.
+    pub fn lead_to(&self, socket: PathBuf) {
+        *self.shared.socket.lock().unwrap() = socket;
     }
 
     /// Ends all connections and takes none: as a server that is down.
@@ -189,7 +212,11 @@ async fn forward(client: TcpStream, shared: &Shared) {
         return;
     }
     client.set_nodelay(true).unwrap();
-    let server = UnixStream::connect(pooler::upstream()).await.unwrap();
+    let socket = shared.socket.lock().unwrap().clone();
+    let Ok(server) = UnixStream::connect(socket).await else {
+        // It is being restarted: the client sees that nobody is there.
+        return;
+    };
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let answer = watch::Sender::new(Answer::Passed);
@@ -271,6 +298,10 @@ async fn answers(
                 return std::future::pending().await;
             }
             continue;
+        }
+        if message.is_ready_for_query() {
+            let delay = *shared.delay.borrow();
+            tokio::time::sleep(delay).await;
         }
         if !shared.passable().await || to.write_all(&message.bytes).await.is_err() {
             return;
