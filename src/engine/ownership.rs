@@ -32,7 +32,7 @@ use crate::usage::Usage;
 const TICK: Duration = Duration::from_secs(1);
 /// By how much that is shortened or prolonged, so that replicas do not come in step.
 const JITTER: Duration = Duration::from_millis(50);
-/// The shortest time between two ticks, whoever asks for them.
+/// The shortest time from one tick to the next, whoever asks for it; never shorter than the tick itself took.
 const SPACING: Duration = Duration::from_millis(20);
 /// Every so many ticks what has expired is removed.
 const SWEEP_EVERY: u64 = 60;
@@ -197,10 +197,11 @@ impl Engine {
                 self.inner.stranded.begin();
                 false
             });
+            let (took, ended) = (began.elapsed(), Instant::now());
             let jitter = self.jitter(count);
             if more {
                 // The others want some too.
-                tokio::time::sleep(SPACING + jitter / 2).await;
+                tokio::time::sleep((SPACING + jitter / 2).max(took)).await;
                 continue;
             }
             let now = self.inner.parts.clock.now();
@@ -208,7 +209,8 @@ impl Engine {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.inner.tick_soon.notified() => {
-                    tokio::time::sleep(SPACING.saturating_sub(began.elapsed())).await;
+                    let pause = took.max(SPACING);
+                    tokio::time::sleep(pause.saturating_sub(ended.elapsed())).await;
                 }
                 () = self.inner.draining.cancelled() => {}
             }
