@@ -60,7 +60,7 @@ use self::queue::Queue;
 use self::stranded::Search;
 use self::wakes::Wakes;
 pub(crate) use self::whereabouts::Drive;
-use self::whereabouts::Positions;
+use self::whereabouts::Whereabouts;
 use crate::applet::registry::Registry;
 use crate::cpu::Cpu;
 use crate::crash_points::reach;
@@ -162,7 +162,7 @@ struct Inner {
     parts: Arc<Parts>,
     hub: Hub,
     changes: Changes,
-    positions: watch::Sender<Positions>,
+    whereabouts: Whereabouts,
     registry: Registry,
     /// The mailbox of each run that is in memory.
     open: Mutex<HashMap<RunKey, mpsc::Sender<Message>>>,
@@ -371,7 +371,7 @@ impl Engine {
                 parts: Arc::new(parts),
                 hub,
                 changes: Changes::default(),
-                positions: watch::Sender::new(Positions::default()),
+                whereabouts: Whereabouts::default(),
                 registry,
                 open: Mutex::default(),
                 drivers: TaskTracker::new(),
