@@ -24,6 +24,7 @@ use crate::journal::{Birth, Born};
 use crate::run::FAR;
 use crate::run::event::{Recorded, RunQueued};
 use crate::store::admission::{self, Gate, Passage};
+use crate::store::executors::Claim;
 use crate::store::flush::{Owner, Projection};
 use crate::store::{self, Class, births, payloads, runs};
 use crate::template::{self, MAX_RENDERED_BYTES, Scope};
@@ -235,13 +236,19 @@ impl Engine {
             Passage::Admitted => {
                 self.inner.hub.publish(&birth.key, &free);
                 if here {
-                    self.adopt(birth.key.clone());
+                    counted.seat.give_back();
+                    self.adopt(Claim {
+                        key: birth.key.clone(),
+                        died: false,
+                    });
                 } else {
                     self.one_waits();
                 }
             }
             Passage::Queued(_) => self.inner.hub.publish(&birth.key, &blocked),
-            Passage::Refused { .. } | Passage::QueueFull | Passage::Taken(..) => {}
+            Passage::Refused { .. } | Passage::QueueFull | Passage::Taken(..) => {
+                counted.seat.give_back();
+            }
         }
         Ok(passage)
     }

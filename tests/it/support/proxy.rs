@@ -2,9 +2,10 @@
 //!
 //! It listens on loopback and forwards to the cluster's socket, message by message, so that it knows which statement
 //! passes. [`Proxy::cut_at`] is the case that nobody can tell from the outside: a statement was sent, and the
-//! connection ends before the answer.
+//! connection ends before the answer. [`Proxy::refuse`] answers in the server's stead.
 
 mod message;
+mod refusal;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,9 +18,10 @@ use tokio::net::unix;
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::{oneshot, watch};
 
-use super::cluster::Cluster;
 use super::database::Database;
+use super::pooler;
 use message::{Message, Statements};
+use refusal::Refusals;
 
 /// When a connection is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub enum Cut {
     AfterSending,
     /// When the server has answered, instead of passing the answer on: it is done.
     BeforeAnswer,
+    /// Never: it is not sent, and the connection stays as it is, without a word.
+    Never,
 }
 
 /// What happens to all that passes.
@@ -58,6 +62,7 @@ struct Shared {
     refused: watch::Sender<u64>,
     log: Mutex<Vec<String>>,
     trap: Mutex<Option<Trap>>,
+    refusals: Refusals,
     /// How late answers are.
     delay: watch::Sender<Duration>,
     /// Where the server listens.
@@ -74,7 +79,7 @@ struct Trap {
 impl Proxy {
     /// A way to the cluster, open.
     pub async fn start() -> Self {
-        Self::start_to(Cluster::get().socket()).await
+        Self::start_to(pooler::upstream()).await
     }
 
     /// A way to the server that listens on this socket, open.
@@ -88,6 +93,7 @@ impl Proxy {
             refused: watch::Sender::new(0),
             log: Mutex::default(),
             trap: Mutex::default(),
+            refusals: Refusals::default(),
             delay: watch::Sender::new(Duration::ZERO),
             socket: Mutex::new(socket),
         });
@@ -114,6 +120,21 @@ impl Proxy {
             sprung,
         });
         has_sprung
+    }
+
+    /// Answers every statement whose text contains `part` with an error of this SQLSTATE, and does not send it.
+    pub fn refuse(&self, part: &str, code: &'static str) {
+        self.shared.refusals.refuse(part, code);
+    }
+
+    /// Turns every new session away with this SQLSTATE.
+    pub fn refuse_sessions(&self, code: &'static str) {
+        self.shared.refusals.refuse_sessions(code);
+    }
+
+    /// Ends what [`Proxy::refuse`] and [`Proxy::refuse_sessions`] have begun.
+    pub fn relent(&self) {
+        self.shared.refusals.relent();
     }
 
     /// Ends all connections; new ones are taken.
@@ -220,9 +241,10 @@ async fn forward(client: TcpStream, shared: &Shared) {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let answer = watch::Sender::new(Answer::Passed);
+    let to_client = tokio::sync::Mutex::new(to_client);
     tokio::select! {
-        () = requests(from_client, to_server, shared, &answer) => {}
-        () = answers(from_server, to_client, shared, &answer) => {}
+        () = requests(from_client, to_server, shared, &answer, &to_client) => {}
+        () = answers(from_server, &to_client, shared, &answer) => {}
     }
 }
 
@@ -240,18 +262,42 @@ async fn requests(
     mut to: unix::OwnedWriteHalf,
     shared: &Shared,
     answer: &watch::Sender<Answer>,
+    to_client: &tokio::sync::Mutex<OwnedWriteHalf>,
 ) {
     let mut from = BufReader::new(from);
     let mut statements = Statements::default();
     let mut trap: Option<Trap> = None;
+    let mut refusal = None;
     let mut started = false;
     while let Some(message) = Message::read(&mut from, started).await {
+        if message.starts_session()
+            && !started
+            && let Some(refusal) = shared.refusals.of_session()
+        {
+            return refusal.turn_away(&mut *to_client.lock().await).await;
+        }
         started |= message.starts_session();
         if !shared.passable().await {
             return;
         }
         if let Some(text) = statements.executed_by(&message) {
             trap = shared.pass(&text).or(trap);
+            refusal = shared.refusals.of_statement(&text);
+        }
+        if let Some(refused) = &refusal {
+            // Nothing of it is sent; the answer comes where the server's would.
+            if message.asks_for_answer() {
+                let goes_on = refused.answer(&mut *to_client.lock().await).await;
+                refusal = None;
+                if !goes_on {
+                    return;
+                }
+            }
+            continue;
+        }
+        if trap.as_ref().is_some_and(|trap| trap.cut == Cut::Never) {
+            spring(trap);
+            return std::future::pending().await;
         }
         if trap
             .as_ref()
@@ -285,7 +331,7 @@ async fn requests(
 
 async fn answers(
     from: unix::OwnedReadHalf,
-    mut to: OwnedWriteHalf,
+    to: &tokio::sync::Mutex<OwnedWriteHalf>,
     shared: &Shared,
     answer: &watch::Sender<Answer>,
 ) {
@@ -303,7 +349,7 @@ async fn answers(
             let delay = *shared.delay.borrow();
             tokio::time::sleep(delay).await;
         }
-        if !shared.passable().await || to.write_all(&message.bytes).await.is_err() {
+        if !shared.passable().await || to.lock().await.write_all(&message.bytes).await.is_err() {
             return;
         }
     }
