@@ -30,8 +30,6 @@ const AT_ONCE: usize = 4;
 pub enum Outcome {
     /// All that has to hold did.
     Held(Held),
-    /// The fault cannot come there, or nothing could come of it, for this reason.
-    Senseless(&'static str),
     /// What did not hold, and what the processes have said.
     Broken(Vec<String>),
 }
@@ -82,7 +80,7 @@ async fn what_was_acknowledged_outlasts_every_fault_at_every_boundary() {
                     boundary.name,
                     why.join("\n  ")
                 )),
-                Outcome::Held(_) | Outcome::Senseless(_) => None,
+                Outcome::Held(_) => None,
             })
         })
         .collect();

@@ -53,7 +53,6 @@ pub fn matrix(circumstances: &str, table: &Table) -> String {
     text.push_str("| Boundary | Crash point | What is done, and what is not | kill | stop | cut | delay | black hole |\n");
     text.push_str("|---|---|---|---|---|---|---|---|\n");
     let (mut cells_held, mut runs, mut events, mut resolved, mut longest) = (0, 0, 0, 0, 0.0_f64);
-    let mut reasons = Vec::new();
     for (boundary, cells) in table {
         let mut line = format!(
             "| {} | `{}` | {} |",
@@ -73,10 +72,6 @@ pub fn matrix(circumstances: &str, table: &Table) -> String {
                     }
                     line.push_str(" |");
                 }
-                Outcome::Senseless(why) => {
-                    reasons.push(format!("{}: {why}", boundary.name));
-                    line.push_str(" – |");
-                }
                 Outcome::Broken(_) => line.push_str(" **broken** |"),
             }
         }
@@ -85,7 +80,6 @@ pub fn matrix(circumstances: &str, table: &Table) -> String {
         text.push_str(&line);
         text.push('\n');
     }
-    reasons.dedup();
     write!(
         text,
         "\n{cells_held} cells hold, with {runs} runs and {events} events in all; {resolved} times a client had to say what \
@@ -93,8 +87,5 @@ pub fn matrix(circumstances: &str, table: &Table) -> String {
          process any more, took {longest:.1} s with a lease of 2 s.\n"
     )
     .expect("a text takes all");
-    for reason in reasons {
-        writeln!(text, "– {reason}.").expect("a text takes all");
-    }
     text
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tracing::{debug, warn};
 
 use super::{Driver, Exit, Flushed, Handed, PURE_GRACE};
+use crate::crash_points::reach;
 use crate::journal::{Born, Move, Verdict};
 use crate::run::Run;
 use crate::run::event::Event;
@@ -34,6 +35,7 @@ impl Driver {
         let answered = std::mem::take(&mut self.letters.answered);
         let mut projection = projection(&self.run);
         if leaves {
+            reach("drain.leaving");
             // Due at once, for whoever comes first.
             projection.owner = Owner::Parked(self.now());
         } else if events.is_empty() {
@@ -132,6 +134,7 @@ impl Driver {
         }
         self.give_orders();
         if handed.leaves {
+            reach("drain.left");
             return Some(Exit::Drained);
         }
         if handed.checks

@@ -1,6 +1,5 @@
 //! The rows of the matrix.
 
-use super::fault::Fault;
 use crate::traffic::Kind;
 
 /// A boundary between two things of which one is durable, or done, and the other is not yet.
@@ -18,8 +17,6 @@ pub struct Boundary {
     pub scene: Scene,
     /// What clients ask for meanwhile.
     pub kinds: &'static [Kind],
-    /// Faults that cannot come there, or of which nothing could come, and why.
-    pub senseless: &'static [(Fault, &'static str)],
 }
 
 /// How a process comes to a boundary.
@@ -33,12 +30,6 @@ pub enum Scene {
     Draining,
 }
 
-const GONE: [(Fault, &str); 3] = [
-    (Fault::Cut, "it asks the database for nothing more"),
-    (Fault::Delay, "it asks the database for nothing more"),
-    (Fault::BlackHole, "it asks the database for nothing more"),
-];
-
 /// All of them.
 pub fn boundaries() -> Vec<Boundary> {
     use Kind::{Cancelled, Large, Mixed, Nap, Retried, Slow, Waits};
@@ -49,7 +40,6 @@ pub fn boundaries() -> Vec<Boundary> {
         meaning,
         scene: Scene::Serving,
         kinds,
-        senseless: &[],
     };
     let mut rows = vec![
         serving(
@@ -228,7 +218,6 @@ pub fn boundaries() -> Vec<Boundary> {
         meaning,
         scene: Scene::TakingOver,
         kinds: &[Slow, Slow],
-        senseless: &[],
     };
     rows.extend([
         taking_over(
@@ -256,33 +245,39 @@ pub fn boundaries() -> Vec<Boundary> {
             "the new owner's first events are durable; it does not know",
         ),
     ]);
-    let draining = |name, point, meaning, senseless| Boundary {
+    let draining = |name, point, meaning| Boundary {
         name,
         point,
         passes: 0,
         meaning,
         scene: Scene::Draining,
         kinds: &[Slow, Slow, Waits],
-        senseless,
     };
     rows.extend([
         draining(
             "drain, begun",
             "drain.begun",
             "it was told to stop, and goes on yet",
-            &[],
+        ),
+        draining(
+            "drain, before a run is given back",
+            "drain.leaving",
+            "its attempts are cut off; its journal says nothing of it",
+        ),
+        draining(
+            "drain, a run is given back",
+            "drain.left",
+            "the run is due and nobody's; nobody was told",
         ),
         draining(
             "drain, before it retires",
             "drain.unretired",
-            "its runs are given up; its lease goes on",
-            &[],
+            "its runs are given back; its lease goes on",
         ),
         draining(
             "drain, retired",
             "drain.retired",
-            "others may take all at once",
-            &GONE,
+            "it owns nothing and never will; nobody was told",
         ),
     ]);
     rows

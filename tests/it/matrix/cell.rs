@@ -18,8 +18,11 @@ const ROUND: Duration = Duration::from_millis(2_500);
 /// How many rounds there are before the boundary counts as not reached.
 const ROUNDS: usize = 8;
 
+/// How long a take-over or a drain may take to come to the boundary.
+const WAY: Duration = Duration::from_secs(50);
+
 /// How long clients may take to come to their ends when the fault is over.
-const REST: Duration = Duration::from_secs(50);
+const REST: Duration = Duration::from_mins(2);
 
 /// The last lines of a process's log that a broken cell shows.
 const TAIL: usize = 12;
@@ -122,7 +125,7 @@ async fn lead(row: &Row, victim: &Victim, dead: Option<&mut Binary>) -> Result<(
             }
         }
     }
-    if reached(row, victim, REST).await {
+    if reached(row, victim, WAY).await {
         Ok(())
     } else {
         Err(format!(

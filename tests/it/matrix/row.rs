@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio_postgres::Client;
 
@@ -49,12 +50,13 @@ impl Row {
     pub async fn work(mut self) -> BTreeMap<Fault, Outcome> {
         let mut cells = BTreeMap::new();
         for fault in Fault::ALL {
-            let senseless = self.boundary.senseless.iter();
-            let senseless = senseless.clone().find(|(senseless, _)| *senseless == fault);
-            let outcome = match senseless {
-                Some((_, why)) => Outcome::Senseless(why),
-                None => cell::work(&mut self, fault).await,
-            };
+            let started = Instant::now();
+            let outcome = cell::work(&mut self, fault).await;
+            let took = started.elapsed().as_secs_f64();
+            println!(
+                "{} × {fault:?}: {outcome:?}, {took:.1} s",
+                self.boundary.name
+            );
             cells.insert(fault, outcome);
         }
         cells
