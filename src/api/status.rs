@@ -1,17 +1,18 @@
 //! Errors into `Status`: the only place where a gRPC code is chosen.
 
 mod control;
+mod engine_errors;
 pub(crate) mod refusal;
+mod store_errors;
 #[cfg(test)]
 mod tests;
 
 use tonic::{Code, Status};
-use tracing::{error, warn};
+use tracing::error;
 
 use self::refusal::{Refusal, refuse_fields, shown};
 use crate::cpu;
 use crate::engine;
-use crate::engine::queue::Bound;
 use crate::export;
 use crate::flow::Violation;
 use crate::ids::{FlowId, RunId};
@@ -159,8 +160,8 @@ impl From<Error> for Status {
                 let what = "the flow is invalid (ValidateFlow tells all at once)";
                 refuse_fields(what, "INVALID_FLOW", &violations)
             }
-            Error::Engine(error) => engine_status(error),
-            Error::Store(error) => store_status(&error),
+            Error::Engine(error) => engine_errors::status(error),
+            Error::Store(error) => store_errors::status(&error),
             Error::FlowHasOpenRuns { flow_id, open } => {
                 let id = shown(flow_id.as_str());
                 Refusal::new(
@@ -223,7 +224,7 @@ impl From<Error> for Status {
             .retry_soon()
             .status(),
             Error::WatchCutOff { sequence, source } => {
-                log_outage(&source);
+                store_errors::log_outage(&source);
                 Refusal::new(
                     Code::Unavailable,
                     "DATABASE_UNAVAILABLE",
@@ -293,292 +294,6 @@ fn export_status(flow_id: &FlowId, error: &export::Error) -> Status {
         .status(),
         export::Error::Yaml(_) | export::Error::Json(_) => internal(error),
     }
-}
-
-fn engine_status(error: engine::Error) -> Status {
-    match error {
-        engine::Error::Store(error) => store_status(&error),
-        engine::Error::RunNotFound(id) => Refusal::new(
-            Code::NotFound,
-            "RUN_NOT_FOUND",
-            format!("run {id} does not exist"),
-        )
-        .with("runId", id)
-        .about("synapps.v1.Run", id)
-        .status(),
-        engine::Error::RunDone { id, state } => Refusal::new(
-            Code::FailedPrecondition,
-            "RUN_ALREADY_DONE",
-            format!("run {id} is {state} already"),
-        )
-        .with("runId", id)
-        .with("state", state)
-        .status(),
-        engine::Error::Refused(refused) => control::status(refused),
-        engine::Error::RequestIdReused { request_id, run_id } => {
-            let request_id = shown(&request_id);
-            Refusal::new(
-                Code::AlreadyExists,
-                "REQUEST_ID_REUSED",
-                format!(
-                    "request_id {request_id} was used for another request, which started run {run_id}; take a new one"
-                ),
-            )
-            .with("requestId", request_id)
-            .with("runId", run_id)
-            .about("synapps.v1.Run", run_id)
-            .status()
-        }
-        engine::Error::InvalidInput(violations) => {
-            let what = "the input does not fit the flow's input schema";
-            refuse_fields(what, "INVALID_INPUT", &violations)
-        }
-        engine::Error::InvalidFork(violations) => {
-            refuse_fields("the request is invalid", "INVALID_REQUEST", &violations)
-        }
-        engine::Error::FlowDeleted(id) => Refusal::new(
-            Code::FailedPrecondition,
-            "FLOW_DELETED",
-            format!("the flow of run {id} was deleted, and starts no more runs"),
-        )
-        .with("runId", id)
-        .status(),
-        engine::Error::NoConcurrencyKey(violation) => {
-            let what = "the flow's concurrency_key cannot be made of the input";
-            refuse_fields(what, "INVALID_INPUT", &[violation])
-        }
-        engine::Error::TooManyOpenRuns {
-            flow_id,
-            key,
-            limit,
-            open,
-        } => too_many_open_runs(&flow_id, &key, limit, open),
-        engine::Error::QueueFull(full) => queue_full(&full),
-        engine::Error::TooManyStarts(limit) => {
-            let what = format!("{limit} starts are under way in this process, which is its limit");
-            Refusal::new(Code::ResourceExhausted, "TOO_MANY_STARTS", &what)
-                .with("limit", limit)
-                .quota("starts", &what)
-                .retry_soon()
-                .status()
-        }
-        engine::Error::PayloadNotFound { run_id, reference } => {
-            let reference = shown(&reference);
-            Refusal::new(
-                Code::NotFound,
-                "PAYLOAD_NOT_FOUND",
-                format!("run {run_id} has no payload {reference}; GetRun and ListRunEvents name those it has"),
-            )
-            .with("runId", run_id)
-            .with("ref", &reference)
-            .about("synapps.v1.PayloadRef", reference)
-            .status()
-        }
-        engine::Error::Rejected(why) => {
-            let why = shown(&why);
-            warn!(why, "the database does not take a run");
-            Refusal::new(
-                Code::FailedPrecondition,
-                "RUN_REJECTED",
-                format!("the database does not take the run: {why}"),
-            )
-            .with("cause", why)
-            .status()
-        }
-        engine::Error::TooMuchStarting { limit } => {
-            let what = format!(
-                "runs of more than {limit} bytes are being started and are not durable yet"
-            );
-            Refusal::new(Code::ResourceExhausted, "TOO_MUCH_STARTING", &what)
-                .with("limit", limit)
-                .quota("bytes of runs that are being started", &what)
-                .retry_soon()
-                .status()
-        }
-        engine::Error::TooManyWatchers(crate::hub::TooMany(limit)) => {
-            let what = format!("{limit} watches are open in this process, which is its limit");
-            Refusal::new(Code::ResourceExhausted, "TOO_MANY_WATCHERS", &what)
-                .with("limit", limit)
-                .quota("watchers", &what)
-                .retry_soon()
-                .status()
-        }
-        engine::Error::Draining => Refusal::new(
-            Code::Unavailable,
-            "DRAINING",
-            "the service is shutting down; try again, on another replica",
-        )
-        .retry_soon()
-        .status(),
-    }
-}
-
-fn queue_full(full: &engine::queue::Full) -> Status {
-    let (name, scope) = match &full.bound {
-        Bound::All => ("SYNAPPS_MAX_QUEUED_RUNS", "the service".to_owned()),
-        Bound::OfNamespace(namespace) => (
-            "SYNAPPS_MAX_QUEUED_RUNS_PER_NAMESPACE",
-            format!("namespace {}", shown(namespace.as_str())),
-        ),
-    };
-    let (limit, queued) = (full.limit, full.queued);
-    let what = format!(
-        "{queued} runs of {scope} wait for their start and {name} is {limit}; try again when some have started, or cancel some"
-    );
-    Refusal::new(Code::ResourceExhausted, "QUEUE_FULL", &what)
-        .with("limitName", name)
-        .with("limit", limit)
-        .with("value", queued)
-        .with("scope", &scope)
-        .quota(&scope, &what)
-        .retry_soon()
-        .status()
-}
-
-fn too_many_open_runs(flow_id: &FlowId, key: &str, limit: u32, open: u32) -> Status {
-    let (id, key) = (shown(flow_id.as_str()), shown(key));
-    let scope = if key.is_empty() {
-        format!("flow {id}")
-    } else {
-        format!("flow {id} with the concurrency key {key}")
-    };
-    let what = format!(
-        "{open} runs of {scope} are open and FlowPolicy.max_open_runs is {limit}; wait for the end of one or \
-         cancel one (ListRuns lists them), or change on_conflict"
-    );
-    Refusal::new(Code::ResourceExhausted, "MAX_OPEN_RUNS", &what)
-        .with("limit", limit)
-        .with("value", open)
-        .with("key", &key)
-        .with("flowId", &id)
-        .with("scope", "FlowPolicy.max_open_runs")
-        .quota(&scope, &what)
-        .retry_soon()
-        .status()
-}
-
-#[expect(clippy::too_many_lines, reason = "one arm for each error")]
-fn store_status(error: &store::Error) -> Status {
-    match error {
-        store::Error::Unavailable(_) | store::Error::Timeout(_) => unavailable(error),
-        store::Error::Database(_) => match error.class() {
-            Class::Lost | Class::Again | Class::Refusing => unavailable(error),
-            Class::BadRow | Class::Other => internal(error),
-        },
-        store::Error::Setup(_) | store::Error::Corrupt(_) => internal(error),
-        store::Error::FlowExists(id) => {
-            let id = shown(id.as_str());
-            Refusal::new(
-                Code::AlreadyExists,
-                "FLOW_ALREADY_EXISTS",
-                format!("flow {id} already exists; UpdateFlow changes it"),
-            )
-            .with("flowId", &id)
-            .about("synapps.v1.Flow", id)
-            .status()
-        }
-        store::Error::FlowNotFound(id) => {
-            let id = shown(id.as_str());
-            Refusal::new(
-                Code::NotFound,
-                "FLOW_NOT_FOUND",
-                format!("flow {id} does not exist; ListFlows lists those that do"),
-            )
-            .with("flowId", &id)
-            .about("synapps.v1.Flow", id)
-            .status()
-        }
-        store::Error::RevisionNotFound {
-            flow_id,
-            revision,
-            latest,
-        } => {
-            let id = shown(flow_id.as_str());
-            Refusal::new(
-                Code::NotFound,
-                "REVISION_NOT_FOUND",
-                format!("flow {id} has no revision {revision}: its latest is {latest}"),
-            )
-            .with("flowId", &id)
-            .with("revision", revision)
-            .with("latestRevision", latest)
-            .about("synapps.v1.FlowRevision", format!("{id}/{revision}"))
-            .status()
-        }
-        store::Error::SecretExists(name) => {
-            let name = shown(name);
-            Refusal::new(
-                Code::AlreadyExists,
-                "SECRET_ALREADY_EXISTS",
-                format!("secret {name} already exists; AddSecretVersion gives it another value"),
-            )
-            .with("name", &name)
-            .about("synapps.v1.Secret", name)
-            .status()
-        }
-        store::Error::SecretNotFound(name) => {
-            let name = shown(name);
-            Refusal::new(
-                Code::NotFound,
-                "SECRET_NOT_FOUND",
-                format!("secret {name} does not exist; ListSecrets lists those that do"),
-            )
-            .with("name", &name)
-            .about("synapps.v1.Secret", name)
-            .status()
-        }
-        store::Error::SecretVersionNotFound {
-            name,
-            version,
-            latest,
-        } => {
-            let name = shown(name);
-            Refusal::new(
-                Code::NotFound,
-                "SECRET_VERSION_NOT_FOUND",
-                format!("secret {name} has no version {version}: its latest is {latest}"),
-            )
-            .with("name", &name)
-            .with("version", version)
-            .with("latestVersion", latest)
-            .about("synapps.v1.SecretVersion", format!("{name}/{version}"))
-            .status()
-        }
-        store::Error::EtagMismatch {
-            flow_id,
-            given,
-            current,
-        } => {
-            let (id, given) = (shown(flow_id.as_str()), shown(given));
-            Refusal::new(
-                Code::Aborted,
-                "ETAG_MISMATCH",
-                format!(
-                    "flow {id} was changed meanwhile: its etag is {current}, not {given}; read it again with GetFlow"
-                ),
-            )
-            .with("flowId", id)
-            .with("etag", current)
-            .with("givenEtag", given)
-            .status()
-        }
-    }
-}
-
-/// The database cannot be used now: the cause is logged, for it is nothing that a caller could change.
-fn unavailable(error: &store::Error) -> Status {
-    log_outage(error);
-    Refusal::new(
-        Code::Unavailable,
-        "DATABASE_UNAVAILABLE",
-        "the database cannot be reached or takes nothing now; try again",
-    )
-    .retry_soon()
-    .status()
-}
-
-fn log_outage(error: &(dyn std::error::Error + 'static)) {
-    warn!(error, "a request has failed for want of the database");
 }
 
 /// A bug: the cause is logged and nothing of it told.

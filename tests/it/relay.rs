@@ -4,6 +4,7 @@ mod between;
 mod callers;
 mod drafts;
 mod owners;
+mod service;
 mod streams;
 
 use serde_json::json;
