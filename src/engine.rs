@@ -414,7 +414,7 @@ impl Engine {
         self.inner.drivers.close();
         self.inner.watches.close();
         // Some of the time is for saying that this executor is gone, so that what is left here need not wait for its lease.
-        let patience = grace - (grace / 5).min(Duration::from_secs(1));
+        let patience = grace.saturating_sub((grace / 5).min(Duration::from_secs(1)));
         let (driven, watched) = tokio::join!(
             tokio::time::timeout(patience, self.inner.drivers.wait()),
             tokio::time::timeout(LAST_MESSAGES.min(patience), self.inner.watches.wait()),

@@ -170,7 +170,7 @@ impl Engine {
                 );
             }
             Err(_) => {
-                warn!("it is not known yet which runs are ours since the lease was renewed again")
+                warn!("it is not known yet which runs are ours since the lease was renewed again");
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::Run;
-use super::event::{Awaited, Event, Recorded, StepWaiting};
+use super::event::{Awaited, ChildStarted, Event, Recorded, StepRetryScheduled, StepWaiting};
 use super::scope::StepKey;
 use super::state::{RunState, StepState, StopCause, WaitReason};
 use super::step::Wait;
@@ -151,17 +151,7 @@ impl Run {
             }
             Event::StepRetryScheduled(event) => {
                 let key = self.open_step(&event.path)?;
-                self.no_longer_awaits(key);
-                self.history.waiting.insert(key, event.until);
-                let wait = Wait {
-                    until: event.until,
-                    what: Awaited::Retry,
-                    since: sequence,
-                };
-                let step = self.step_mut(key);
-                step.begin(event.attempt, event.started_at);
-                step.wait_for_retry(wait, at, event.error.clone());
-                self.charge(key, event.error.usage);
+                self.waits_for_retry(key, sequence, at, event);
             }
             Event::LoopStarted(event) => {
                 let key = self.open_step(&event.path)?;
@@ -174,20 +164,7 @@ impl Run {
             }
             Event::ChildStarted(event) => {
                 let key = self.open_step(&event.path)?;
-                self.no_longer_awaits(key);
-                self.history.waiting.insert(key, event.until);
-                let what = Awaited::Child {
-                    run_id: event.run_id,
-                };
-                let wait = Wait {
-                    until: event.until,
-                    what,
-                    since: sequence,
-                };
-                let step = self.step_mut(key);
-                step.begin(event.attempt, event.started_at);
-                step.wait(wait);
-                step.child = Some(event.run_id);
+                self.waits_for_child(key, sequence, event);
             }
             Event::StepSucceeded(event) => self.succeeded(sequence, at, event)?,
             Event::StepFailed(event) => self.failed(sequence, at, event)?,
@@ -233,6 +210,43 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    fn waits_for_retry(
+        &mut self,
+        key: StepKey,
+        sequence: i64,
+        at: DateTime<Utc>,
+        event: &StepRetryScheduled,
+    ) {
+        self.no_longer_awaits(key);
+        self.history.waiting.insert(key, event.until);
+        let wait = Wait {
+            until: event.until,
+            what: Awaited::Retry,
+            since: sequence,
+        };
+        let step = self.step_mut(key);
+        step.begin(event.attempt, event.started_at);
+        step.wait_for_retry(wait, at, event.error.clone());
+        self.charge(key, event.error.usage);
+    }
+
+    fn waits_for_child(&mut self, key: StepKey, sequence: i64, event: &ChildStarted) {
+        self.no_longer_awaits(key);
+        self.history.waiting.insert(key, event.until);
+        let what = Awaited::Child {
+            run_id: event.run_id,
+        };
+        let wait = Wait {
+            until: event.until,
+            what,
+            since: sequence,
+        };
+        let step = self.step_mut(key);
+        step.begin(event.attempt, event.started_at);
+        step.wait(wait);
+        step.child = Some(event.run_id);
     }
 
     fn step_waits(&mut self, key: StepKey, sequence: i64, event: &StepWaiting) {
