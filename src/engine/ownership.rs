@@ -30,10 +30,12 @@ use crate::usage::Usage;
 
 /// How much later than the end of a lease it is looked for its runs: more than clocks differ.
 const LEASE_OVER: TimeDelta = TimeDelta::milliseconds(20);
-/// How often runs are claimed and letters read.
-const TICK: Duration = Duration::from_secs(1);
-/// By how much that is shortened or prolonged, so that replicas do not come in step.
-const JITTER: Duration = Duration::from_millis(50);
+/// How often runs are claimed and letters read, and a little less often: about once a second.
+const TICK: Duration = Duration::from_millis(950);
+/// By how much less often at most, another time each time, so that replicas do not come in step.
+const JITTER: Duration = Duration::from_millis(100);
+/// The first tick after so long does the chores of the next second too.
+const SECOND: Duration = Duration::from_millis(900);
 /// The shortest time from one tick to the next, whoever asks for it; never shorter than the tick itself took.
 const SPACING: Duration = Duration::from_millis(20);
 /// Every so many ticks what has expired is removed.
@@ -197,7 +199,7 @@ impl Engine {
             let chores = (began >= next_second).then_some(seconds);
             if chores.is_some() {
                 seconds += 1;
-                next_second = began + TICK - 2 * JITTER;
+                next_second = began + SECOND;
             }
             let more = self.tick(chores).await.unwrap_or_else(|error| {
                 warn!(
@@ -215,7 +217,7 @@ impl Engine {
                 continue;
             }
             let now = self.inner.parts.clock.now();
-            let pause = self.inner.wakes.pause(now, TICK - JITTER + jitter);
+            let pause = self.inner.wakes.pause(now, TICK + jitter);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.inner.tick_soon.notified() => {
@@ -227,12 +229,12 @@ impl Engine {
         }
     }
 
-    /// Up to twice [`JITTER`], another one each time and in each executor.
+    /// Up to [`JITTER`], another one each time and in each executor.
     fn jitter(&self, count: u64) -> Duration {
         let mut hasher = DefaultHasher::new();
         (self.inner.parts.executor, count).hash(&mut hasher);
         let share = u32::try_from(hasher.finish() % 1_024).unwrap_or(0);
-        2 * JITTER * share / 1_024
+        JITTER * share / 1_024
     }
 
     /// Claims and reads letters, and once a second does its turn of the chores; gives whether there may be more to claim.
