@@ -57,7 +57,11 @@ impl Search {
         } else {
             state.looks.saturating_sub(1)
         };
-        state.found = if state.looks == 0 { HashSet::new() } else { now };
+        state.found = if state.looks == 0 {
+            HashSet::new()
+        } else {
+            now
+        };
         stranded
     }
 

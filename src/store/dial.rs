@@ -161,7 +161,10 @@ impl Dialer {
     }
 
     /// Makes a connection in its time; whatever keeps it from coming about, there is none.
-    pub(super) async fn bounded<T>(&self, connecting: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(super) async fn bounded<T>(
+        &self,
+        connecting: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         let made = tokio::time::timeout(self.timeout, connecting).await;
         let made = made.unwrap_or_else(|_| Err(Error::no_answer("a new connection")));
         made.map_err(|error| match error.class() {

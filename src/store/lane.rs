@@ -48,9 +48,8 @@ impl Lane {
         let lock_timeout = dialer.lock_timeout;
         lane.in_time(async |lane| {
             let patience = lock_timeout.min(lane.answer_timeout / 2).as_millis();
-            let session = format!(
-                "SET plan_cache_mode = force_generic_plan; SET lock_timeout = {patience}"
-            );
+            let session =
+                format!("SET plan_cache_mode = force_generic_plan; SET lock_timeout = {patience}");
             Ok(lane.client.batch_execute(&session).await?)
         })
         .await?;

@@ -102,7 +102,12 @@ impl Refusal {
 
     fn message(&self, severity: &str) -> Vec<u8> {
         let mut fields = Vec::new();
-        for (kind, value) in [('S', severity), ('V', severity), ('C', self.code), ('M', self.text)] {
+        for (kind, value) in [
+            ('S', severity),
+            ('V', severity),
+            ('C', self.code),
+            ('M', self.text),
+        ] {
             fields.extend(kind.to_string().as_bytes());
             fields.extend(value.as_bytes());
             fields.push(0);
