@@ -320,13 +320,13 @@ impl Engine {
         let lease = Lease::new(settings.lease);
         let mut renewals = store.dedicated().await?;
         let sent = Moment::now();
-        let now =
+        let executors::Renewal { now, event_format } =
             executors::renew(&mut renewals, executor, &settings.address, settings.lease).await?;
-        lease.renewed(sent);
+        lease.renewed(sent, event_format);
         partitions::ensure(&mut renewals, now, settings.partition_width).await?;
         let claiming = Claiming::new(executors::can_take_turns(&mut renewals).await?);
         if settings.alone {
-            executors::retire_all_but(&mut renewals, executor).await?;
+            executors::declare_dead_all_but(&mut renewals, executor).await?;
         }
         let hub = Hub::new(settings.max_watchers);
         let loops = TaskTracker::new();

@@ -4,6 +4,7 @@
 //! fold of `apply` over the journal, so replay, recovery and the live path are one piece of code.
 
 mod apply;
+mod caution;
 pub mod event;
 mod fact;
 mod fates;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 pub use self::apply::Mismatch;
+pub use self::caution::{PROBED_AFTER, QUARANTINED_AFTER};
 pub use self::next::{Command, FAR, STOP_GRACE};
 use self::scope::{Scope, ScopeId, StepKey};
 use self::turns::Turns;
@@ -72,7 +74,7 @@ pub struct History {
     failing_loops: BTreeSet<StepKey>,
     /// Items in which a step has failed, and with it the item.
     failing_scopes: BTreeSet<ScopeId>,
-    /// Steps whose outcome is unknown.
+    /// Steps whose outcome is unknown, and those that are quarantined: somebody has to decide.
     unknown: BTreeSet<StepKey>,
     /// Signals that nobody has asked for yet, by name, oldest first: the events that hold them.
     signals: BTreeMap<String, VecDeque<(i64, PayloadInfo)>>,
@@ -82,6 +84,8 @@ pub struct History {
     cut: bool,
     /// Whether it has to be admitted before it starts.
     blocked: bool,
+    /// Whether each attempt has to be durable before it begins, whatever its effect.
+    cautious: bool,
     parent: Option<Parent>,
     /// Shared, for it holds outputs that may be large.
     origin: Option<Arc<Origin>>,
@@ -124,6 +128,7 @@ impl Run {
             usage: Usage::default(),
             cut: false,
             blocked: false,
+            cautious: false,
             parent: None,
             origin: None,
             input: None,
@@ -337,7 +342,7 @@ impl Run {
         self.history.failing.as_ref()
     }
 
-    /// Steps whose outcome is unknown.
+    /// Steps whose outcome is unknown, and those that are quarantined: somebody has to decide.
     #[must_use]
     pub fn unknown(&self) -> &BTreeSet<StepKey> {
         &self.history.unknown

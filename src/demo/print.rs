@@ -161,6 +161,9 @@ fn line(event: &RunEvent) -> Line {
         Some(Event::RunCancelled(end)) => Line::new("run_cancelled").remark(&end.reason),
         Some(Event::RunPaused(pause)) => Line::new("run_paused").remark(&pause.reason),
         Some(Event::RunReopened(_)) => Line::new("run_reopened"),
+        Some(Event::RunRecovered(lost)) => {
+            Line::new("run_recovered").remark(lost.lost_step_paths.join(", "))
+        }
         Some(Event::RunAdmitted(_)) => Line::new("run_admitted"),
         Some(Event::SignalReceived(signal)) => Line::new("signal_received").remark(&signal.name),
         Some(Event::StepStarted(start)) => Line::new("step_started").remark(&start.applet),
@@ -190,6 +193,10 @@ fn line(event: &RunEvent) -> Line {
         Some(Event::StepCancelled(_)) => Line::new("step_cancelled"),
         Some(Event::StepOutcomeUnknown(end)) => {
             Line::new("step_outcome_unknown").remark(failed(&end.error))
+        }
+        Some(Event::StepInterrupted(_)) => Line::new("step_interrupted"),
+        Some(Event::StepQuarantined(end)) => {
+            Line::new("step_quarantined").remark(failed(&end.error))
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::journal::{Birth, Born};
 use crate::run::FAR;
 use crate::run::event::{Recorded, RunQueued};
 use crate::store::admission::{self, Gate, Passage};
+use crate::store::executors::Claim;
 use crate::store::flush::{Owner, Projection};
 use crate::store::{self, Class, births, payloads, runs};
 use crate::template::{self, MAX_RENDERED_BYTES, Scope};
@@ -235,7 +236,10 @@ impl Engine {
             Passage::Admitted => {
                 self.inner.hub.publish(&birth.key, &free);
                 if here {
-                    self.adopt(birth.key.clone());
+                    self.adopt(Claim {
+                        key: birth.key.clone(),
+                        died: false,
+                    });
                 } else {
                     self.one_waits();
                 }

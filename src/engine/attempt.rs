@@ -250,6 +250,15 @@ async fn attempt(
         return Ok(cut_off);
     };
     let context = context?;
+    if effect != Effect::Pure
+        && cancelled
+            .run_until_cancelled(parts.lease.firm())
+            .await
+            .is_none()
+    {
+        // What it reads may have been long in coming, and the run somebody else's since.
+        return Ok(cut_off);
+    }
     let (redactor, pen) = (context.redactor.clone(), context.pen.clone());
     reach_attempt(node.node.id.as_str());
     let completion = match effect {

@@ -12,7 +12,9 @@ mod finish;
 mod hand;
 mod inside;
 mod land;
+mod leave;
 mod letters;
+mod places;
 mod reuse;
 mod stop;
 
@@ -31,7 +33,6 @@ use super::attempt::{Assignment, Landed};
 use super::children::Order;
 use super::payloads::Encoded;
 use super::plan::Plan;
-use super::pool::Slot;
 use crate::applet::BoxFuture;
 use crate::ids::RunKey;
 use crate::journal::{Birth, Born};
@@ -40,6 +41,8 @@ use crate::run::event::{Event, Recorded};
 use crate::run::scope::StepKey;
 use crate::run::state::StopCause;
 use crate::store::inbox::Letter;
+
+use self::places::Places;
 
 pub use self::begin::{Adopted, adopt, born};
 pub use self::inside::Inside;
@@ -53,6 +56,9 @@ pub enum Message {
     Ask(oneshot::Sender<Inside>),
     /// The process is about to end: start nothing more, and leave.
     Drain,
+    /// The lease was over for a while: find out whether the run is still ours, and say so if it is, and drop this
+    /// in any case.
+    Recheck(mpsc::Sender<()>),
 }
 
 /// Why a driver has ended.
@@ -68,7 +74,7 @@ pub enum Exit {
     Unborn,
     /// The database refuses what the run has to write.
     Rejected(String),
-    /// The process is about to end.
+    /// The process is about to end, and the run was given back where that was possible.
     Drained,
 }
 
@@ -110,8 +116,7 @@ pub struct Driver {
     held: Vec<Landed>,
     /// Attempts that may start once the event that says so is durable.
     gated: Vec<(i64, Assignment)>,
-    slot_request: Option<BoxFuture<'static, Slot>>,
-    spare_slot: Option<Slot>,
+    places: Places,
     /// Makes the run's output.
     finish: Option<BoxFuture<'static, finish::Finished>>,
     /// Children that may start once the event that says so is durable.
@@ -132,6 +137,9 @@ pub struct Driver {
     decided_at: DateTime<Utc>,
     stopping: Option<StopCause>,
     draining: bool,
+    /// Set while it is not known whether the run is still ours: no attempt begins that is not `PURE`. The last field, for
+    /// whoever waits for it goes on once the attempts above are gone too.
+    unsure: Option<mpsc::Sender<()>>,
 }
 
 impl std::fmt::Debug for Driver {
@@ -148,6 +156,8 @@ impl std::fmt::Debug for Driver {
 struct Flying {
     number: u32,
     pure: bool,
+    /// Whether a drain waits for its end: what it does must not be done twice, or is known already.
+    kept: bool,
     stop: CancellationToken,
     abort: Option<AbortHandle>,
 }
@@ -157,6 +167,10 @@ struct Flying {
 struct Handed {
     events: Arc<[Recorded]>,
     answered: Vec<i64>,
+    /// Whether the run is given back with it.
+    leaves: bool,
+    /// Whether it says that the run is ours, which was not known.
+    checks: bool,
 }
 
 /// The journal's verdict, on a birth or on what follows.
@@ -180,11 +194,12 @@ impl Driver {
     /// Drives the run until it ends, waits, or is somebody else's.
     pub async fn drive(mut self) -> Exit {
         loop {
-            self.decide();
-            self.hand_over();
-            if self.draining && self.is_quiet() {
-                return Exit::Drained;
+            if self.draining {
+                self.leave_off();
+            } else {
+                self.decide();
             }
+            self.hand_over();
             if let Some(exit) = self.turn().await {
                 return exit;
             }
@@ -226,12 +241,13 @@ impl Driver {
                     Err(error) => tracing::debug!(%error, "an attempt was dropped"),
                 }
             }
-            Some(message) = self.mailbox.recv() => self.told(message),
+            message = self.mailbox.recv(), if !self.draining => match message {
+                Some(message) => self.told(message),
+                // The run was claimed once more by this process, and another driver has its place.
+                None => return Some(Exit::Fenced),
+            },
             read = at_hand(self.ancestry.reading()) => self.past_read(read),
-            slot = at_hand(&mut self.slot_request) => {
-                self.slot_request = None;
-                self.spare_slot = Some(slot);
-            }
+            () = self.places.come() => {}
             finished = at_hand(&mut self.finish) => {
                 self.finish = None;
                 self.finished(finished);
@@ -250,6 +266,13 @@ impl Driver {
             // An error says that nobody waits for the answer any more.
             Message::Ask(reply) => drop(reply.send(self.inside())),
             Message::Drain => self.drain(),
+            Message::Recheck(known) => {
+                self.unsure = Some(known);
+                // What is on its way may have been written before.
+                if let Some(handed) = &mut self.handed {
+                    handed.checks = false;
+                }
+            }
         }
     }
 
@@ -297,11 +320,6 @@ impl Driver {
             (since + SHORT_WAIT).saturating_duration_since(tokio::time::Instant::now())
         });
         due.into_iter().chain(held).chain(lingers).min()
-    }
-
-    /// Whether nothing is in flight, neither to the journal nor outside.
-    fn is_quiet(&self) -> bool {
-        self.flush.is_none() && self.pending.is_empty() && self.flying.is_empty()
     }
 }
 

@@ -107,6 +107,11 @@ pub enum Reason {
         /// How many there are.
         limit: usize,
     },
+    /// Attempts at steps have died with their process, and the next ones are made one at a time.
+    Probing {
+        /// The steps that wait for their turn.
+        steps: Vec<StepPath>,
+    },
     /// The run executes as many steps as it may.
     ParallelLimit {
         /// The steps that wait.

@@ -3,7 +3,7 @@
 //! The lease is in the database, by the database's clock. The executor counts it from when it *sent* the last renewal
 //! that succeeded, by a clock that goes on while the machine sleeps, so that it always gives up before others take over.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI16, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -16,6 +16,11 @@ pub struct Lease {
     sent_nanos: AtomicI64,
     /// The first renewal of those since which the lease was always firm.
     steady_since_nanos: AtomicI64,
+    /// How often the lease was not firm for a while, and up to which of these times it is known which runs were lost.
+    breaks: AtomicU64,
+    confirmed: AtomicU64,
+    /// The event format that all live executors read.
+    event_format: AtomicI16,
     renewed: watch::Sender<u64>,
 }
 
@@ -27,6 +32,9 @@ impl Lease {
             length,
             sent_nanos: AtomicI64::new(i64::MIN),
             steady_since_nanos: AtomicI64::new(i64::MAX),
+            breaks: AtomicU64::new(0),
+            confirmed: AtomicU64::new(0),
+            event_format: AtomicI16::new(0),
             renewed: watch::Sender::new(0),
         }
     }
@@ -43,24 +51,61 @@ impl Lease {
         self.length / 3
     }
 
-    /// Notes that a renewal that was sent at `sent` has succeeded. Renewals are sent one after the other.
-    pub fn renewed(&self, sent: Moment) {
-        let before = self.sent_nanos.fetch_max(sent.0, Ordering::Relaxed);
+    /// Notes that a renewal that was sent at `sent` has succeeded, when all live executors read events of `event_format`.
+    /// Renewals are sent one after the other.
+    pub fn renewed(&self, sent: Moment, event_format: i16) {
+        self.event_format.store(event_format, Ordering::Relaxed);
+        let before = self.sent_nanos.load(Ordering::Relaxed);
         if before == i64::MIN || sent.0.saturating_sub(before) >= self.firm_nanos() {
             self.steady_since_nanos.store(sent.0, Ordering::Relaxed);
+            if before != i64::MIN {
+                // Before the lease looks firm again: runs may have been taken over meanwhile.
+                self.breaks.fetch_add(1, Ordering::Release);
+            }
         }
+        self.sent_nanos.fetch_max(sent.0, Ordering::Release);
         self.renewed.send_modify(|count| *count += 1);
     }
 
-    /// Whether an attempt that is not `PURE` may start: the lease lasts for a while yet.
+    /// Whether an attempt that is not `PURE` may start: the lease lasts for a while yet, and the runs are surely ours.
     #[must_use]
     pub fn is_firm(&self) -> bool {
-        self.firm_for().is_some()
+        self.firm_for().is_some() && self.unconfirmed().is_none()
+    }
+
+    /// Waits until the lease is firm.
+    pub async fn firm(&self) {
+        let mut renewals = self.renewals();
+        while !self.is_firm() {
+            if renewals.changed().await.is_err() {
+                // Nobody renews it any more.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// The break after which it is not known yet which runs are still ours, if there is one.
+    #[must_use]
+    pub fn unconfirmed(&self) -> Option<u64> {
+        let breaks = self.breaks.load(Ordering::Acquire);
+        (self.confirmed.load(Ordering::Acquire) < breaks).then_some(breaks)
+    }
+
+    /// Notes that it is known which runs are still ours after this break, and that all others are dropped.
+    pub fn confirm(&self, at_break: u64) {
+        self.confirmed.fetch_max(at_break, Ordering::Release);
+        self.renewed.send_modify(|count| *count += 1);
+    }
+
+    /// The highest event format that all live executors read, as of the last renewal.
+    #[must_use]
+    pub fn event_format(&self) -> i16 {
+        self.event_format.load(Ordering::Relaxed)
     }
 
     /// How much longer the lease is firm, if it is.
     fn firm_for(&self) -> Option<Duration> {
-        let sent = self.sent_nanos.load(Ordering::Relaxed);
+        let sent = self.sent_nanos.load(Ordering::Acquire);
         if sent == i64::MIN {
             return None;
         }
@@ -126,7 +171,7 @@ mod tests {
         let lease = Lease::new(Duration::from_secs(15));
         assert!(!lease.is_firm());
 
-        lease.renewed(Moment::now());
+        lease.renewed(Moment::now(), 1);
 
         assert!(lease.is_firm());
     }
@@ -135,9 +180,29 @@ mod tests {
     fn a_lease_that_was_renewed_long_ago_is_not_firm() {
         let lease = Lease::new(Duration::from_secs(15));
 
-        lease.renewed(Moment(Moment::now().0 - 12_500_000_000));
+        lease.renewed(Moment(Moment::now().0 - 12_500_000_000), 1);
 
         assert!(!lease.is_firm());
+    }
+
+    #[test]
+    fn after_a_break_a_lease_is_firm_once_it_is_known_which_runs_are_left() {
+        let lease = Lease::new(Duration::from_secs(15));
+        lease.renewed(Moment(Moment::now().0 - 30_000_000_000), 1);
+        assert_eq!(
+            lease.unconfirmed(),
+            None,
+            "there was nothing to lose before"
+        );
+
+        lease.renewed(Moment::now(), 1);
+        assert!(!lease.is_firm());
+        let at_break = lease.unconfirmed().expect("there was a break");
+        lease.renewed(Moment::now(), 1);
+        assert!(!lease.is_firm(), "a renewal says nothing of the runs");
+        lease.confirm(at_break);
+
+        assert!(lease.is_firm());
     }
 
     #[test]
@@ -146,7 +211,7 @@ mod tests {
         let renewed = |times: &[i64]| {
             let lease = Lease::new(Duration::from_secs(15));
             for millis in times {
-                lease.renewed(ago(*millis));
+                lease.renewed(ago(*millis), 1);
             }
             lease.may_take_over_for()
         };

@@ -22,7 +22,7 @@ use crate::ids::RunKey;
 use crate::journal::{Move, Verdict};
 use crate::run::event::{Failure, Recorded, RunError, RunFailed};
 use crate::run::state::RunState;
-use crate::store::executors::{self, TickRequest};
+use crate::store::executors::{self, Claim, TickRequest};
 use crate::store::flush::{Owner, Projection};
 use crate::store::runs::RunRow;
 use crate::store::{self, Class, partitions, runs, signals};
@@ -70,6 +70,7 @@ impl Engine {
             let pause = match self.renew(&mut connection).await {
                 Ok(()) => {
                     (misses, is_cut) = (0, false);
+                    self.confirm_runs().await;
                     parts.lease.renewal_interval()
                 }
                 Err(error) => {
@@ -115,29 +116,73 @@ impl Engine {
             parts.lease.length(),
         );
         let patience = parts.lease.renewal_interval().min(RENEWAL_TIMEOUT);
-        let now = tokio::time::timeout(patience, renewal)
+        let executors::Renewal { now, event_format } = tokio::time::timeout(patience, renewal)
             .await
             .map_err(|_| store::Error::no_answer("the renewal of the lease"))??;
-        parts.lease.renewed(sent);
+        parts.lease.renewed(sent, event_format);
         parts.clock.correct(now, asked);
         self.inner.renewing.send_replace(true);
         Ok(())
     }
 
+    /// Finds out which runs are still ours after the lease was over for a while: each driver writes once more behind its
+    /// fence, and those that cannot are gone when this returns. Until then nothing begins outside that is not `PURE`.
+    ///
+    /// Gives up after a while; the next renewal tries again.
+    async fn confirm_runs(&self) {
+        let lease = &self.inner.parts.lease;
+        let Some(at_break) = lease.unconfirmed() else {
+            return;
+        };
+        let mailboxes: Vec<mpsc::Sender<Message>> = self.open().values().cloned().collect();
+        let asked = mailboxes.len();
+        let (known, mut all_known) = mpsc::channel(asked.max(1));
+        let confirmed = async {
+            for mailbox in mailboxes {
+                // An error says that the driver has ended.
+                mailbox.send(Message::Recheck(known.clone())).await.ok();
+            }
+            drop(known);
+            let mut kept = 0;
+            // It ends when the last driver has dropped its end.
+            while all_known.recv().await.is_some() {
+                kept += 1;
+            }
+            kept
+        };
+        match tokio::time::timeout(lease.renewal_interval(), confirmed).await {
+            Ok(kept) => {
+                lease.confirm(at_break);
+                info!(
+                    runs.kept = kept,
+                    runs.dropped = asked - kept,
+                    "the lease was not renewed for a while, and it is known again which runs are ours"
+                );
+            }
+            Err(_) => {
+                warn!("it is not known yet which runs are ours since the lease was renewed again")
+            }
+        }
+    }
+
     /// Claims runs and reads letters, once a second and whenever somebody asks for it.
     pub(super) fn keep_ticking(&self) {
         let engine = self.clone();
-        let ending = self.inner.draining.clone();
-        let ticking = async move { engine.tick_for_ever().await };
+        let ending = self.inner.abandon.clone();
+        let ticking = async move { engine.tick_until_draining().await };
         self.inner
             .loops
             .spawn(ending.run_until_cancelled_owned(ticking));
     }
 
-    async fn tick_for_ever(&self) {
+    /// A tick that is under way is not cut off: what it claims would have no driver to give it back.
+    async fn tick_until_draining(&self) {
         // Ticks that come between are for claims and letters alone.
         let (mut seconds, mut next_second) = (0, Instant::now());
         for count in 0_u64.. {
+            if self.inner.draining.is_cancelled() {
+                return;
+            }
             let began = Instant::now();
             let chores = (began >= next_second).then_some(seconds);
             if chores.is_some() {
@@ -165,6 +210,7 @@ impl Engine {
                 () = self.inner.tick_soon.notified() => {
                     tokio::time::sleep(SPACING.saturating_sub(began.elapsed())).await;
                 }
+                () = self.inner.draining.cancelled() => {}
             }
         }
     }
@@ -203,7 +249,7 @@ impl Engine {
             } else {
                 "claim.claimed"
             });
-            self.adopt(claim.key);
+            self.adopt(claim);
         }
         for letter in ticked.letters {
             let mailbox = self.open().get(&letter.key).cloned();
@@ -259,7 +305,8 @@ impl Engine {
     }
 
     /// Drives a run that was claimed, once its history is read; repeats that until the database answers.
-    pub(super) fn adopt(&self, key: RunKey) {
+    pub(super) fn adopt(&self, claim: Claim) {
+        let Claim { key, died } = claim;
         let (mailbox, messages) = mpsc::channel(MAILBOX);
         if self.open().insert(key.clone(), mailbox).is_some() {
             // Its driver is about to find out that its fence is gone.
@@ -269,7 +316,7 @@ impl Engine {
         let task = async move {
             let mut messages = Some(messages);
             while let Some(inbox) = messages.take() {
-                match driver::adopt(Arc::clone(&engine.inner.parts), &key, inbox).await {
+                match driver::adopt(Arc::clone(&engine.inner.parts), &key, died, inbox).await {
                     Ok(Adopted::Driver(driver)) => {
                         reach("adopt.read");
                         info!(run.id = %key, "the run goes on here");
@@ -314,7 +361,11 @@ impl Engine {
             .spawn(self.inner.abandon.clone().run_until_cancelled_owned(task));
     }
 
-    async fn see_through(&self, key: RunKey, driver: Driver) {
+    async fn see_through(&self, key: RunKey, mut driver: Driver) {
+        if self.inner.draining.is_cancelled() {
+            // It came too late to be told.
+            driver.drain();
+        }
         let span = info_span!("run", run.id = %key);
         let is_child = driver.is_child();
         let (counted, was_blocked) = (driver.counted_as(), driver.is_blocked());
@@ -427,6 +478,7 @@ impl Engine {
         let entry = Move {
             key: key.clone(),
             epoch: row.epoch,
+            before: row.last_sequence,
             events: Arc::new([recorded]),
             projection,
             folded: None,

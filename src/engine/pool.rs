@@ -2,6 +2,9 @@
 //!
 //! `PURE` steps need no slot: they are short, and the threads for CPU work bound them. A slot is taken before an
 //! attempt is journaled as started, so that "started" in the history means that it really runs.
+//!
+//! A step that may be what kills processes takes the place for suspects besides, of which each process has one: of two
+//! that may be it, the one that dies alone is the one.
 
 use std::sync::Arc;
 
@@ -11,12 +14,26 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 #[derive(Clone, Debug)]
 pub struct Pool {
     slots: Arc<Semaphore>,
+    probe: Arc<Semaphore>,
     size: usize,
 }
 
 /// One attempt's place in the pool; free again on drop.
 #[derive(Debug)]
-pub struct Slot(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+#[expect(dead_code, reason = "held for its drop")]
+pub struct Slot {
+    slot: OwnedSemaphorePermit,
+    probe: Option<OwnedSemaphorePermit>,
+}
+
+/// Which place an attempt takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A slot.
+    Slot,
+    /// A slot, and the one place for suspects.
+    Probe,
+}
 
 impl Pool {
     /// A pool of so many slots.
@@ -24,6 +41,7 @@ impl Pool {
     pub fn new(slots: usize) -> Self {
         Self {
             slots: Arc::new(Semaphore::new(slots)),
+            probe: Arc::new(Semaphore::new(1)),
             size: slots,
         }
     }
@@ -40,19 +58,26 @@ impl Pool {
         self.size.saturating_sub(self.slots.available_permits())
     }
 
-    /// A slot, if one is free and nobody has asked before.
+    /// A place, if it is free and nobody has asked for it before.
     #[must_use]
-    pub fn try_slot(&self) -> Option<Slot> {
-        Arc::clone(&self.slots).try_acquire_owned().ok().map(Slot)
+    pub fn try_take(&self, place: Place) -> Option<Slot> {
+        let probe = match place {
+            Place::Slot => None,
+            Place::Probe => Some(Arc::clone(&self.probe).try_acquire_owned().ok()?),
+        };
+        let slot = Arc::clone(&self.slots).try_acquire_owned().ok()?;
+        Some(Slot { slot, probe })
     }
 
-    /// A slot, in the order of asking.
-    pub async fn slot(self) -> Slot {
-        Slot(
-            self.slots
-                .acquire_owned()
-                .await
-                .expect("the pool is never closed"),
-        )
+    /// A place, in the order of asking.
+    pub async fn take(self, place: Place) -> Slot {
+        const OPEN: &str = "the pool is never closed";
+        // The rarer one first: who has a slot does not wait.
+        let probe = match place {
+            Place::Slot => None,
+            Place::Probe => Some(self.probe.acquire_owned().await.expect(OPEN)),
+        };
+        let slot = self.slots.acquire_owned().await.expect(OPEN);
+        Slot { slot, probe }
     }
 }

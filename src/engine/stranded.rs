@@ -15,6 +15,7 @@ use tracing::warn;
 
 use super::Engine;
 use crate::ids::RunKey;
+use crate::store::executors::Claim;
 use crate::store::{self, executors};
 
 /// The shortest time between two looks, however often it ticks.
@@ -85,7 +86,8 @@ impl Engine {
         };
         for key in search.found(unknown) {
             warn!(run.id = %key, "the run is ours and was not driven: it is taken up");
-            self.adopt(key);
+            // Nobody knows whom it was taken from: what was in flight is under suspicion then.
+            self.adopt(Claim { key, died: true });
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use tracing::warn;
 use super::attempt::{self, Assignment, End, Placed, Source, Task};
 use super::driver::fail::failure;
 use super::plan::Plan;
+use super::pool::Place;
 use super::{Engine, Error};
 use crate::applet::{Awaited, Wait};
 use crate::flow::graph::NodeIndex;
@@ -140,7 +141,7 @@ impl Engine {
             namespace: tryout.namespace.clone(),
             run_id: parts.clock.run_id(now),
         };
-        let slot = parts.pool.clone().slot().await;
+        let slot = parts.pool.clone().take(Place::Slot).await;
         let cancelled = CancellationToken::new();
         // Whoever asked may leave.
         let _ending = cancelled.clone().drop_guard();

@@ -1,4 +1,4 @@
-//! Events of a run that this executor owns.
+//! Events of a run that this executor owns, and the word that gives the run back.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,13 +12,17 @@ use crate::store::lane::Lane;
 use crate::store::{self, standing::Standing};
 
 /// One run's next events, with what its row becomes.
+///
+/// One without events changes only whose the run is.
 #[derive(Clone, Debug)]
 pub struct Move {
     /// Which run.
     pub key: RunKey,
     /// The epoch in which this executor owns it.
     pub epoch: i64,
-    /// In order, without gaps, at least one.
+    /// The sequence of the run's last event before these.
+    pub before: i64,
+    /// In order, without gaps; may be empty where the run is given back.
     pub events: Arc<[Recorded]>,
     /// What the row becomes.
     pub projection: Projection,
@@ -68,6 +72,7 @@ impl Entry for Move {
             .map(|Posted { entry, .. }| flush::Move {
                 key: &entry.key,
                 epoch: entry.epoch,
+                before: entry.before,
                 events: &entry.events,
                 projection: &entry.projection,
                 folded: entry.folded,
@@ -84,12 +89,13 @@ impl Entry for Move {
         let Some(standing) = standing else {
             return Judgement::Lost(Verdict::Fenced);
         };
-        if standing.written_in == Some(self.epoch) {
+        // Of an entry without events nothing stands there. Once it is written the run is nobody's or another's, and so it
+        // is if it was lost before: in both cases the run is to be forgotten.
+        if standing.written_in == Some(self.epoch) && !self.events.is_empty() {
             return Judgement::Committed;
         }
-        let before = self.events.first().map_or(0, |event| event.sequence - 1);
         let ours = standing.owner == Some(executor) && standing.epoch == self.epoch;
-        if !ours || standing.last_sequence != before {
+        if !ours || standing.last_sequence != self.before {
             return Judgement::Lost(Verdict::Fenced);
         }
         match self.folded {

@@ -65,8 +65,9 @@ impl Process {
             // Ctrl-C in a terminal goes to the whole group, and the service still needs its database to stop cleanly.
             .process_group(0);
         if durability == Durability::None {
-            let off = ["fsync=off", "full_page_writes=off"];
-            command.args(off.iter().flat_map(|setting| ["-c", setting]));
+            // Tests: many services at once, and nothing to lose.
+            let settings = ["fsync=off", "full_page_writes=off", "max_connections=200"];
+            command.args(settings.iter().flat_map(|setting| ["-c", setting]));
         }
         if let Some(account) = account {
             account.apply(&mut command);

@@ -80,6 +80,10 @@ impl Run {
                 }
                 self.history.wait_reason = Some(event.reason);
                 self.history.waits_until = Some(event.until);
+                if self.history.state == RunState::Waiting {
+                    // All that could be tried has been, so that it is past where it died.
+                    self.history.cautious = false;
+                }
             }
             Event::RunPaused(_) => {
                 self.history.state = RunState::Paused;
@@ -102,6 +106,7 @@ impl Run {
             }
             Event::RunCancelled(_) => self.ended(RunState::Cancelled, at),
             Event::RunReopened(event) => self.reopened(event),
+            Event::RunRecovered(event) => self.recovered(event)?,
             event => return self.change_step(sequence, at, event),
         }
         Ok(())
@@ -125,7 +130,8 @@ impl Run {
             | Event::RunSucceeded(_)
             | Event::RunFailed(_)
             | Event::RunCancelled(_)
-            | Event::RunReopened(_) => {}
+            | Event::RunReopened(_)
+            | Event::RunRecovered(_) => {}
             Event::SignalReceived(event) => self.signalled(sequence, event)?,
             Event::ApprovalResolved(event) => self.approved(sequence, event)?,
             Event::ChildEnded(event) => self.child_ended(event)?,
@@ -212,6 +218,19 @@ impl Run {
                 self.history.unknown.insert(key);
             }
             Event::StepResolved(event) => self.resolved(event)?,
+            Event::StepInterrupted(event) => {
+                let key = self.open_step(&event.path)?;
+                self.no_longer_awaits(key);
+                self.step_mut(key).interrupt(at);
+                self.history.ready.insert(key);
+            }
+            Event::StepQuarantined(event) => {
+                let key = self.open_step(&event.path)?;
+                self.step_mut(key)
+                    .end(StepState::Quarantined, at, Some(event.error.clone()));
+                self.no_longer_awaits(key);
+                self.history.unknown.insert(key);
+            }
         }
         Ok(())
     }
@@ -233,7 +252,7 @@ impl Run {
     }
 
     /// It goes on after a pause or a wait.
-    fn goes_on(&mut self) {
+    pub(super) fn goes_on(&mut self) {
         self.history.state = if self.history.started_at.is_some() {
             RunState::Running
         } else {
@@ -266,6 +285,7 @@ impl Run {
         self.history.state = state;
         self.no_longer_waits();
         self.history.ended_at = Some(at);
+        self.history.cautious = false;
         let history = &self.history;
         let mut open: Vec<StepKey> = history.running.iter().copied().collect();
         open.extend(history.waiting.keys());

@@ -18,7 +18,11 @@ use crate::usage::Usage;
 
 /// The highest event format that this binary writes and reads. A run's row carries the highest one in its history, and
 /// executors claim only what they can read.
-pub const FORMAT: i16 = 2;
+pub const FORMAT: i16 = 3;
+
+/// The lowest [`FORMAT`] that knows of runs that are recovered, of attempts that a drain has cut off, and of quarantine. While an
+/// executor lives that reads less, none of these is written.
+pub const RECOVERY_FORMAT: i16 = 3;
 
 /// An event at its place in a run's history.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,6 +118,13 @@ events! {
     RunReopened = "run_reopened" {
         /// When the run's time is up now.
         deadline: DateTime<Utc>,
+    },
+    /// The run was taken over from an executor that died. From here on it goes cautiously: each attempt is durable before it
+    /// begins, whatever its effect, until the run waits or ends.
+    RunRecovered = "run_recovered" {
+        /// Steps whose attempt was open when the executor died, and may be what killed it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        lost: Vec<StepPath>,
     },
     /// Somebody sent the run a signal, whose payload is the payload.
     SignalReceived = "signal_received" {
@@ -361,6 +372,24 @@ events! {
         /// How it was lost.
         error: Failure,
     },
+    /// The attempt was cut off because its process ends in order, which counts for nothing: the step is to be tried again.
+    StepInterrupted = "step_interrupted" {
+        /// Which step.
+        path: StepPath,
+        /// The attempt.
+        attempt: u32,
+    },
+    /// Attempts at the step have died with their process too often: it is not tried again by itself.
+    StepQuarantined = "step_quarantined" {
+        /// Which step.
+        path: StepPath,
+        /// The attempt that died last.
+        attempt: u32,
+        /// When that began.
+        started_at: DateTime<Utc>,
+        /// Why it is put aside.
+        error: Failure,
+    },
 }
 
 impl Event {
@@ -375,6 +404,7 @@ impl Event {
             | Self::RunAdmitted(_)
             | Self::RunPaused(_)
             | Self::RunReopened(_)
+            | Self::RunRecovered(_)
             | Self::RunCancelling(_)
             | Self::RunSucceeded(_)
             | Self::RunFailed(_)
@@ -394,6 +424,8 @@ impl Event {
             Self::StepSkipped(event) => Some((&event.path, 0)),
             Self::StepCancelled(event) => Some((&event.path, event.attempt)),
             Self::StepOutcomeUnknown(event) => Some((&event.path, event.attempt)),
+            Self::StepInterrupted(event) => Some((&event.path, event.attempt)),
+            Self::StepQuarantined(event) => Some((&event.path, event.attempt)),
         }
     }
 
@@ -454,8 +486,11 @@ impl Event {
             | Self::LoopStarted(_)
             | Self::ChildStarted(_)
             | Self::ChildEnded(_) => false,
+            Self::RunRecovered(_) | Self::StepInterrupted(_) | Self::StepQuarantined(_) => {
+                return RECOVERY_FORMAT;
+            }
         };
-        if since_the_first { 1 } else { FORMAT }
+        if since_the_first { 1 } else { 2 }
     }
 }
 

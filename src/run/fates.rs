@@ -99,6 +99,7 @@ impl Run {
         }
         self.no_longer_awaits(key);
         let step = self.step_mut(key);
+        step.deaths = 0;
         match event.resolution {
             Resolution::Retry => {
                 step.state = StepState::Pending;

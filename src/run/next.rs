@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::Run;
+use super::caution::QUARANTINED_AFTER;
 use super::event::{Awaited, Failure, RunError};
 use super::scope::StepKey;
 use super::state::{RunState, StepState, StopCause, WaitReason};
@@ -37,6 +38,8 @@ pub enum Command {
     Condemn(StepKey),
     /// Journal that the outcome of this step's lost attempt is unknown.
     Park(StepKey),
+    /// Journal that this step is put aside: attempts at it have died with their process this many times.
+    Quarantine(StepKey, u32),
     /// Tell the attempts in flight, and children, to end.
     Stop(StopCause),
     /// Tell the attempt of this step, or its child, to end: its item has failed.
@@ -127,7 +130,8 @@ impl Run {
             | Command::Collect(key)
             | Command::FailLoop(key, _)
             | Command::Condemn(key)
-            | Command::Park(key) => goes_on(key),
+            | Command::Park(key)
+            | Command::Quarantine(key, _) => goes_on(key),
             Command::StopStep(key) | Command::Abandon(key, _) => is_open(key),
             Command::Start
             | Command::Resume(_)
@@ -342,8 +346,11 @@ impl Run {
                 return Command::Condemn(key);
             }
             match self.graph_of(key.scope).node(key.node).effect {
-                Effect::Pure | Effect::Idempotent => self.attempt(key),
                 Effect::AtMostOnce => Command::Park(key),
+                Effect::Pure | Effect::Idempotent => match self.deaths(key) {
+                    QUARANTINED_AFTER.. => Command::Quarantine(key, self.deaths(key)),
+                    _ => self.attempt(key),
+                },
             }
         });
         let due = self.history.waiting.iter();

@@ -67,7 +67,9 @@ impl Run {
         };
         let nodes: Vec<_> = scope.steps().map(|(node, _)| node).collect();
         for node in nodes {
-            self.reopen_step(StepKey { scope: id, node });
+            let key = StepKey { scope: id, node };
+            self.step_mut(key).deaths = 0;
+            self.reopen_step(key);
         }
     }
 
@@ -80,6 +82,8 @@ impl Run {
                 matches!(step.handling, Some(Handling::FailRun | Handling::FailItem))
             }
             StepState::Cancelled => true,
+            // It is tried again like all that has not succeeded.
+            StepState::Quarantined => return self.release(key),
             // What was decided before the end and not yet dispatched is still on its lists.
             _ => return self.list_again(key),
         };
@@ -109,6 +113,13 @@ impl Run {
         } else {
             self.list_again(key);
         }
+    }
+
+    /// Has a step tried again that was put aside.
+    fn release(&mut self, key: StepKey) {
+        self.no_longer_awaits(key);
+        self.step_mut(key).reopen();
+        self.list_again(key);
     }
 
     /// Lists a step that has yet to be tried, if all its edges have been decided.

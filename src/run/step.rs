@@ -33,6 +33,10 @@ pub struct Step {
     pub condemned: Option<String>,
     /// Where its output was taken from, if it did not run.
     pub reused: Option<Reused>,
+    /// How many durable attempts have died with their process, since somebody last decided about the step.
+    pub(super) deaths: u32,
+    /// The number of the attempt that was counted last.
+    pub(super) died_at: u32,
     /// How many attempts there were before its run was tried again: its retry policy begins anew after them.
     pub(super) tried_before: u32,
     /// How many attempts there were before somebody decided that it is tried again: the time for all of its attempts
@@ -136,6 +140,8 @@ impl Step {
             child: None,
             condemned: None,
             reused: None,
+            deaths: 0,
+            died_at: 0,
             tried_before: 0,
             timed_after: 0,
             undecided: u32::try_from(incoming).unwrap_or(u32::MAX),
@@ -220,12 +226,7 @@ impl Step {
             && lost.ended_at.is_none()
         {
             lost.ended_at = Some(at);
-            lost.error = Some(Failure {
-                reason: INTERRUPTED.to_owned(),
-                message: "the process ended during the attempt".to_owned(),
-                details: Map::new(),
-                usage: Usage::default(),
-            });
+            lost.error = Some(interrupted("the process ended during the attempt"));
             lost.state = StepState::Failed;
         }
         self.attempts.push(Attempt {
@@ -270,6 +271,13 @@ impl Step {
         self.state = state;
     }
 
+    /// Ends the current attempt, which counts for nothing, and makes it a step that has yet to be tried again.
+    pub(super) fn interrupt(&mut self, at: DateTime<Utc>) {
+        let error = interrupted("the process ended in order during the attempt");
+        self.end(StepState::Failed, at, Some(error));
+        self.state = StepState::Pending;
+    }
+
     /// Makes it a step that has yet to be tried, with its attempts so far.
     pub(super) fn reopen(&mut self) {
         self.state = StepState::Pending;
@@ -279,6 +287,7 @@ impl Step {
         self.handling = None;
         self.in_doubt = false;
         self.child = None;
+        self.deaths = 0;
         self.tried_before = self.attempt();
         self.timed_after = self.attempt();
     }
@@ -286,3 +295,12 @@ impl Step {
 
 /// The reason of an attempt that ended with its process.
 pub const INTERRUPTED: &str = "INTERRUPTED";
+
+fn interrupted(message: &str) -> Failure {
+    Failure {
+        reason: INTERRUPTED.to_owned(),
+        message: message.to_owned(),
+        details: Map::new(),
+        usage: Usage::default(),
+    }
+}

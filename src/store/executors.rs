@@ -18,15 +18,21 @@ use super::schema::{executors, workflow_runs};
 use crate::ids::{ExecutorId, RunId, RunKey};
 use crate::run::event::FORMAT;
 
-#[derive(QueryableByName)]
-struct Now {
+/// The answer to a renewal.
+#[derive(Clone, Copy, Debug, QueryableByName)]
+pub struct Renewal {
+    /// The database's time.
     #[diesel(sql_type = Timestamptz)]
-    now: DateTime<Utc>,
+    pub now: DateTime<Utc>,
+    /// The highest event format that all live executors read.
+    #[diesel(sql_type = SmallInt)]
+    pub event_format: i16,
 }
 
-/// Keeps an executor's lease for `lease` from now on, and gives the database's time.
+/// Keeps an executor's lease for `lease` from now on.
 ///
-/// The row is made where it is missing, so that the first call registers the executor.
+/// The row is made where it is missing, so that the first call registers the executor. One that was retired or declared
+/// dead stays so.
 ///
 /// # Errors
 ///
@@ -36,12 +42,14 @@ pub async fn renew(
     executor: ExecutorId,
     address: &str,
     lease: Duration,
-) -> Result<DateTime<Utc>> {
-    let row: Now = diesel::sql_query(
+) -> Result<Renewal> {
+    Ok(diesel::sql_query(
         "INSERT INTO executors AS e (executor_id, address, version, event_format, lease_until) \
          VALUES ($1, $2, $3, $4, clock_timestamp() + make_interval(secs => $5)) \
-         ON CONFLICT (executor_id) DO UPDATE SET lease_until = excluded.lease_until WHERE NOT e.retired \
-         RETURNING clock_timestamp() AS now",
+         ON CONFLICT (executor_id) DO UPDATE SET lease_until = excluded.lease_until \
+         WHERE NOT e.retired AND e.lease_until > to_timestamp(0) \
+         RETURNING clock_timestamp() AS now, (SELECT least(min(o.event_format), $4) FROM executors o \
+         WHERE NOT o.retired AND o.lease_until > now()) AS event_format",
     )
     .bind::<SqlUuid, _>(executor.uuid())
     .bind::<Text, _>(address)
@@ -49,8 +57,7 @@ pub async fn renew(
     .bind::<SmallInt, _>(FORMAT)
     .bind::<Double, _>(lease.as_secs_f64())
     .get_result(conn)
-    .await?;
-    Ok(row.now)
+    .await?)
 }
 
 /// Gives an executor's runs free to be taken over at once: it has ended in order.
@@ -66,14 +73,21 @@ pub async fn retire(conn: &mut AsyncPgConnection, executor: ExecutorId) -> Resul
     Ok(())
 }
 
-/// Declares all executors dead but this one: only for who knows that it owns the cluster alone.
+/// Declares all executors dead but this one, unless they have ended in order: only for who knows that it owns the cluster
+/// alone. Their leases end with 1970, by which a tick knows that their runs may be taken over at once.
 ///
 /// # Errors
 ///
 /// As every query.
-pub async fn retire_all_but(conn: &mut AsyncPgConnection, executor: ExecutorId) -> Result<()> {
-    diesel::update(executors::table.filter(executors::executor_id.ne(executor.uuid())))
-        .set(executors::retired.eq(true))
+pub async fn declare_dead_all_but(
+    conn: &mut AsyncPgConnection,
+    executor: ExecutorId,
+) -> Result<()> {
+    let others = executors::table
+        .filter(executors::executor_id.ne(executor.uuid()))
+        .filter(diesel::dsl::not(executors::retired));
+    diesel::update(others)
+        .set(executors::lease_until.eq(DateTime::UNIX_EPOCH))
         .execute(conn)
         .await?;
     Ok(())

@@ -75,7 +75,9 @@ pub struct Move<'a> {
     pub key: &'a RunKey,
     /// The epoch under which the executor owns it.
     pub epoch: i64,
-    /// In order, without gaps, at least one.
+    /// The sequence of the run's last event before these.
+    pub before: i64,
+    /// In order, without gaps; may be empty.
     pub events: &'a [Recorded],
     /// What the row becomes.
     pub projection: &'a Projection,
@@ -87,12 +89,10 @@ pub struct Move<'a> {
 }
 
 impl Move<'_> {
-    fn before(&self) -> i64 {
-        self.events.first().map_or(0, |event| event.sequence - 1)
-    }
-
     pub(super) fn after(&self) -> i64 {
-        self.events.last().map_or(0, |event| event.sequence)
+        self.events
+            .last()
+            .map_or(self.before, |event| event.sequence)
     }
 }
 
@@ -219,7 +219,7 @@ impl<'a> Statement<'a> {
             columns.run_id.push(run);
             columns.epoch.push(one.epoch);
             columns.format.push(format_of(one.events));
-            columns.before.push(one.before());
+            columns.before.push(one.before);
             columns.after.push(one.after());
             columns.state.push(one.projection.state.as_str());
             columns

@@ -37,7 +37,7 @@ pub async fn resume(server: &Calls, run_id: &str) -> Result<Run, Status> {
     Ok(answer.into_inner().run.unwrap())
 }
 
-async fn retry(server: &Calls, run_id: &str) -> Result<Run, Status> {
+pub async fn retry(server: &Calls, run_id: &str) -> Result<Run, Status> {
     let request = RetryRunRequest {
         run_id: run_id.to_owned(),
     };
@@ -52,7 +52,7 @@ async fn delete(server: &Calls, run_id: &str) -> Result<(), Status> {
     server.runs().delete_run(request).await.map(drop)
 }
 
-fn verdict(run_id: &str, path: &str, attempt: i32, what: StepResolution) -> ResolveStepRequest {
+pub fn verdict(run_id: &str, path: &str, attempt: i32, what: StepResolution) -> ResolveStepRequest {
     ResolveStepRequest {
         run_id: run_id.to_owned(),
         step_path: path.to_owned(),
@@ -62,7 +62,7 @@ fn verdict(run_id: &str, path: &str, attempt: i32, what: StepResolution) -> Reso
     }
 }
 
-async fn resolve(server: &Calls, request: ResolveStepRequest) -> Result<Run, Status> {
+pub async fn resolve(server: &Calls, request: ResolveStepRequest) -> Result<Run, Status> {
     let answer = server.runs().resolve_step(request).await?;
     Ok(answer.into_inner().run.unwrap())
 }

@@ -25,7 +25,7 @@ const RUNS: usize = 50;
 const LEASE: Duration = Duration::from_secs(4);
 
 /// Orders something once, then asks, waits and computes on three ways at once.
-fn order(bin: &HttpBin) -> Flow {
+pub fn order(bin: &HttpBin) -> Flow {
     let url = |path: &str| bin.url(&format!("/{path}/{{{{ input.n }}}}"));
     flow_with_ends("order")
         .node(
@@ -59,7 +59,7 @@ fn order(bin: &HttpBin) -> Flow {
 }
 
 /// Starts runs with the inputs `{"n": 0}`, `{"n": 1}` …
-async fn start_many(calls: &Calls, flow_id: &str, count: usize) -> Vec<String> {
+pub async fn start_many(calls: &Calls, flow_id: &str, count: usize) -> Vec<String> {
     let mut starts = JoinSet::new();
     for n in 0..count {
         let (calls, flow_id) = (calls.clone(), flow_id.to_owned());
@@ -71,7 +71,7 @@ async fn start_many(calls: &Calls, flow_id: &str, count: usize) -> Vec<String> {
 }
 
 /// Waits until all runs have ended, and asserts that they succeeded.
-async fn all_succeed(calls: &Calls, runs: &[String]) {
+pub async fn all_succeed(calls: &Calls, runs: &[String]) {
     let mut ends = JoinSet::new();
     for run in runs {
         let (calls, run) = (calls.clone(), run.clone());
@@ -84,7 +84,7 @@ async fn all_succeed(calls: &Calls, runs: &[String]) {
 }
 
 /// Asserts that a history has no gap and says of each step at most once that it succeeded.
-fn assert_sound(events: &[RunEvent]) {
+pub fn assert_sound(events: &[RunEvent]) {
     assert_gapless(events);
     let mut succeeded: BTreeMap<&str, usize> = BTreeMap::new();
     for event in events {
@@ -97,7 +97,7 @@ fn assert_sound(events: &[RunEvent]) {
 
 /// By how much longer things may take because others use this machine too: 1 while there is work for at most two
 /// threads per core, which is what these tests make themselves.
-fn crowd() -> f64 {
+pub fn crowd() -> f64 {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load: f64 = load
         .split(' ')

@@ -28,7 +28,7 @@ fn kinds(answer: &ExplainRunResponse) -> Vec<ObstacleKind> {
 }
 
 /// The obstacles once one of them is of this kind.
-async fn explained(server: &Calls, run_id: &str, kind: ObstacleKind) -> ExplainRunResponse {
+pub async fn explained(server: &Calls, run_id: &str, kind: ObstacleKind) -> ExplainRunResponse {
     let wait = async {
         loop {
             let answer = explain(server, run_id).await;
@@ -42,7 +42,7 @@ async fn explained(server: &Calls, run_id: &str, kind: ObstacleKind) -> ExplainR
 }
 
 /// The one obstacle of this kind, which says what would free the run.
-fn one(answer: &ExplainRunResponse, kind: ObstacleKind) -> (Obstacle, Detail) {
+pub fn one(answer: &ExplainRunResponse, kind: ObstacleKind) -> (Obstacle, Detail) {
     let found = answer.obstacles.iter().find(|one| one.kind() == kind);
     let found = found.unwrap_or_else(|| panic!("no {kind:?}: {answer:?}"));
     assert!(!found.message.is_empty());

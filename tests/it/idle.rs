@@ -31,6 +31,38 @@ async fn an_idle_service_makes_at_most_two_queries_a_second() {
     server.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn each_of_three_idle_replicas_makes_at_most_two_queries_a_second() {
+    for notify in ["--notify=on", "--notify=off"] {
+        let database = Database::migrated().await;
+        let mut replicas = Vec::new();
+        for _ in 0..3 {
+            let proxy = Proxy::start().await;
+            let builder = TestServer::builder()
+                .database(&database)
+                .url(proxy.url(&database));
+            let server = builder.flag("--lease=15s").flag(notify).start().await;
+            replicas.push((proxy, server));
+        }
+
+        let counts = replicas.iter().map(|(proxy, _)| async move {
+            proxy.executed(TICK, proxy.count(TICK) + 2).await;
+            let before = proxy.statements().len();
+            proxy.executed(TICK, proxy.count(TICK) + 6).await;
+            proxy.statements().split_off(before)
+        });
+        for statements in futures_util::future::join_all(counts).await {
+            assert!(
+                statements.len() <= 12,
+                "{notify}, in six seconds: {statements:#?}"
+            );
+        }
+        for (_, server) in replicas {
+            server.stop().await;
+        }
+    }
+}
+
 /// The built program of these tests is not optimised; what is shipped takes less.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]

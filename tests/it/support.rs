@@ -9,6 +9,7 @@ pub mod database;
 pub mod flows;
 pub mod history;
 pub mod http_bin;
+pub mod pooler;
 pub mod proxy;
 pub mod server;
 pub mod wire;

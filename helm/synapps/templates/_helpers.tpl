@@ -53,6 +53,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
     secretKeyRef:
       name: {{ required "database.existingSecret is missing: name the secret that holds the URL of the database. It has to exist before the chart is installed." .Values.database.existingSecret }}
       key: {{ .Values.database.secretKey }}
+{{- with .Values.database.directSecretKey }}
+- name: SYNAPPS_DIRECT_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ $.Values.database.existingSecret }}
+      key: {{ . }}
+{{- end }}
 - name: SYNAPPS_LOG_FORMAT
   value: {{ .Values.settings.logFormat }}
 {{- end }}

@@ -12,11 +12,11 @@ use crate::ids::StepPath;
 use crate::proto::{
     self, ApprovalResolvedEvent, ChildEndedEvent, ChildStartedEvent, FailureHandling,
     LoopStartedEvent, Payload, PayloadRef, RunAdmittedEvent, RunCancelledEvent, RunCancellingEvent,
-    RunEvent, RunFailedEvent, RunPausedEvent, RunQueuedEvent, RunReopenedEvent, RunResumedEvent,
-    RunStartedEvent, RunSucceededEvent, RunWaitingEvent, SignalReceivedEvent, StepCancelledEvent,
-    StepExpiredEvent, StepFailedEvent, StepOutcomeUnknownEvent, StepResolvedEvent,
-    StepRetryScheduledEvent, StepSkippedEvent, StepStartedEvent, StepSucceededEvent,
-    StepWaitingEvent, payload, run_event,
+    RunEvent, RunFailedEvent, RunPausedEvent, RunQueuedEvent, RunRecoveredEvent, RunReopenedEvent,
+    RunResumedEvent, RunStartedEvent, RunSucceededEvent, RunWaitingEvent, SignalReceivedEvent,
+    StepCancelledEvent, StepExpiredEvent, StepFailedEvent, StepInterruptedEvent,
+    StepOutcomeUnknownEvent, StepQuarantinedEvent, StepResolvedEvent, StepRetryScheduledEvent,
+    StepSkippedEvent, StepStartedEvent, StepSucceededEvent, StepWaitingEvent, payload, run_event,
 };
 use crate::run::event::{Awaited, Event, Failure, PayloadInfo, Recorded, Reused, RunError};
 use crate::run::state::{Decision, Handling, Resolution, WaitReason};
@@ -75,6 +75,9 @@ fn convert(recorded: &Recorded, setting: Setting<'_>, inline: bool) -> RunEvent 
         Event::RunAdmitted(_) => run_event::Event::RunAdmitted(RunAdmittedEvent {}),
         Event::RunReopened(event) => run_event::Event::RunReopened(RunReopenedEvent {
             deadline: Some(timestamp(event.deadline)),
+        }),
+        Event::RunRecovered(event) => run_event::Event::RunRecovered(RunRecoveredEvent {
+            lost_step_paths: event.lost.iter().map(ToString::to_string).collect(),
         }),
         Event::SignalReceived(event) => run_event::Event::SignalReceived(SignalReceivedEvent {
             name: event.name.clone(),
@@ -186,6 +189,11 @@ fn step_message(
                 start_time: Some(timestamp(event.started_at)),
             })
         }
+        Event::StepInterrupted(_) => run_event::Event::StepInterrupted(StepInterruptedEvent {}),
+        Event::StepQuarantined(event) => run_event::Event::StepQuarantined(StepQuarantinedEvent {
+            error: Some(step_error(&event.error, &event.path, event.attempt)),
+            start_time: Some(timestamp(event.started_at)),
+        }),
         Event::RunQueued(_)
         | Event::RunStarted(_)
         | Event::RunWaiting(_)
@@ -193,6 +201,7 @@ fn step_message(
         | Event::RunResumed(_)
         | Event::RunAdmitted(_)
         | Event::RunReopened(_)
+        | Event::RunRecovered(_)
         | Event::RunCancelling(_)
         | Event::RunSucceeded(_)
         | Event::RunFailed(_)

@@ -28,10 +28,15 @@ impl Driver {
     ) -> Assignment {
         let stop = CancellationToken::new();
         let graph = Arc::clone(self.run.graph_of(key.scope));
-        let pure = graph.node(key.node).effect == Effect::Pure || slot.is_none();
+        let effect = graph.node(key.node).effect;
         let flying = Flying {
             number,
-            pure,
+            pure: effect == Effect::Pure || slot.is_none(),
+            kept: match task {
+                Task::Run(_) => effect == Effect::AtMostOnce,
+                Task::PassOn(..) => true,
+                Task::Collect(_) | Task::Take(_) => false,
+            },
             stop: stop.clone(),
             abort: None,
         };

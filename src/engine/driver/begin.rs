@@ -14,7 +14,7 @@ use crate::engine::plan::Plan;
 use crate::ids::RunKey;
 use crate::journal::{Birth, Born};
 use crate::run::Run;
-use crate::run::event::RunQueued;
+use crate::run::event::{RECOVERY_FORMAT, RunQueued};
 use crate::store::births::FIRST_EPOCH;
 use crate::store::{self, events, inbox, runs};
 
@@ -54,7 +54,8 @@ pub enum Adopted {
     },
 }
 
-/// Takes over a run that was claimed: reads its history and goes on where it ended.
+/// Takes over a run that was claimed: reads its history and goes on where it ended. `died` says whether the executor before
+/// has died with it.
 ///
 /// # Errors
 ///
@@ -62,6 +63,7 @@ pub enum Adopted {
 pub async fn adopt(
     parts: Arc<Parts>,
     key: &RunKey,
+    died: bool,
     mailbox: mpsc::Receiver<Message>,
 ) -> store::Result<Adopted> {
     let mut conn = parts.store.conn().await?;
@@ -104,6 +106,9 @@ pub async fn adopt(
     driver.priority = row.priority;
     driver.concurrency_key.clone_from(&row.concurrency_key);
     driver.ensure_children();
+    if died && driver.parts.lease.event_format() >= RECOVERY_FORMAT {
+        driver.recover();
+    }
     for letter in &letters {
         driver.fold(letter);
     }
@@ -142,8 +147,7 @@ impl Driver {
             ancestry: super::reuse::Ancestry::default(),
             held: Vec::new(),
             gated: Vec::new(),
-            slot_request: None,
-            spare_slot: None,
+            places: super::Places::default(),
             finish: None,
             orders: Vec::new(),
             unborn: Arc::default(),
@@ -156,6 +160,7 @@ impl Driver {
             decided_at: DateTime::UNIX_EPOCH,
             stopping: None,
             draining: false,
+            unsure: None,
         }
     }
 }

@@ -5,18 +5,20 @@ use std::sync::atomic::Ordering;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
 use serde_json::Map;
+use tracing::warn;
 
 use super::{Driver, SHORT_WAIT};
 use crate::applet::{self, Effect};
 use crate::engine::attempt::{Assignment, Task, fly};
-use crate::run::Command;
+use crate::engine::pool::Place;
 use crate::run::event::{
     Failure, RunCancelled, RunFailed, RunResumed, RunStarted, RunWaiting, StepExpired,
-    StepOutcomeUnknown, StepSkipped, StepStarted,
+    StepOutcomeUnknown, StepQuarantined, StepSkipped, StepStarted,
 };
 use crate::run::scope::StepKey;
 use crate::run::state::{RunState, WaitReason};
 use crate::run::step::{INTERRUPTED, Woken};
+use crate::run::{Command, PROBED_AFTER};
 use crate::usage::Usage;
 
 /// How many events may wait to be handed to the journal before the run starts nothing more.
@@ -48,8 +50,7 @@ impl Driver {
                 break;
             }
         }
-        // A slot that nobody took up belongs to the other runs.
-        self.spare_slot = None;
+        self.places.give_back();
     }
 
     /// Does one thing; says whether the run has changed.
@@ -88,6 +89,7 @@ impl Driver {
             }
             Command::Condemn(key) => self.fail_by_decision(key),
             Command::Park(key) => self.park(key, now),
+            Command::Quarantine(key, deaths) => self.quarantine(key, deaths, now),
             Command::Stop(cause) => return self.stop(cause),
             Command::StopStep(key) => return self.stop_step(key),
             Command::Abandon(key, cause) => self.abandon(key, cause),
@@ -112,9 +114,6 @@ impl Driver {
 
     /// Leaves memory, unless it is not worth it; says whether the run has changed.
     fn rest(&mut self, reason: WaitReason, until: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-        if self.draining {
-            return false;
-        }
         if self.lingers(reason, until - now) {
             if self.run.state() == RunState::Waiting && !self.pending.is_empty() {
                 // It was parked, and what a letter has brought must not park it again while it stays here.
@@ -158,10 +157,8 @@ impl Driver {
             details: Map::new(),
             usage: Usage::default(),
         };
-        let step = self.run.step(key);
-        let last = step.attempts.last();
-        let started_at = last.map_or(now, |attempt| attempt.started_at);
-        let (path, attempt) = (self.run.path(key), step.attempt());
+        let started_at = self.last_began_at(key, now);
+        let (path, attempt) = (self.run.path(key), self.run.step(key).attempt());
         self.record(
             StepOutcomeUnknown {
                 path,
@@ -173,12 +170,38 @@ impl Driver {
         );
     }
 
+    /// Puts a step aside that kills its process, until somebody decides about it.
+    fn quarantine(&mut self, key: StepKey, deaths: u32, now: DateTime<Utc>) {
+        let started_at = self.last_began_at(key, now);
+        let (path, attempt) = (self.run.path(key), self.run.step(key).attempt());
+        warn!(run.id = %self.key, step.path = %path, step.deaths = deaths, "a step is put aside: its process has died during it again and again");
+        let mut details = Map::new();
+        details.insert("deaths".to_owned(), deaths.into());
+        let error = Failure {
+            reason: "POISON".to_owned(),
+            message: format!("{deaths} attempts at the step have ended with their process"),
+            details,
+            usage: Usage::default(),
+        };
+        self.record(
+            StepQuarantined {
+                path,
+                attempt,
+                started_at,
+                error,
+            },
+            None,
+        );
+    }
+
+    fn last_began_at(&self, key: StepKey, now: DateTime<Utc>) -> DateTime<Utc> {
+        let last = self.run.step(key).attempts.last();
+        last.map_or(now, |attempt| attempt.started_at)
+    }
+
     /// Starts an attempt, or has it wait for its slot or for the journal; says whether the run has changed.
     fn attempt(&mut self, key: StepKey, number: u32, waited: bool) -> bool {
-        if self.draining
-            || self.is_ahead_of_the_journal()
-            || self.flying.len() >= self.plan.parallel_steps()
-        {
+        if self.is_ahead_of_the_journal() || self.flying.len() >= self.plan.parallel_steps() {
             return false;
         }
         if let Some(changed) = self.take_recorded(key, number, waited) {
@@ -186,19 +209,18 @@ impl Driver {
         }
         let woken = waited.then(|| self.run.woken(key).cloned().unwrap_or(Woken::Time));
         let is_child = matches!(woken, Some(Woken::Child { .. }));
-        if self.run.graph_of(key.scope).node(key.node).effect == Effect::Pure || is_child {
+        let pure = self.run.graph_of(key.scope).node(key.node).effect == Effect::Pure;
+        if is_child || (pure && (waited || !self.run.is_cautious())) {
             let assignment = self.assign(key, number, Task::Run(woken), None);
             self.launch(assignment);
             return true;
         }
-        let Some(slot) = self
-            .spare_slot
-            .take()
-            .or_else(|| self.parts.pool.try_slot())
-        else {
-            self.slot_request
-                .get_or_insert_with(|| Box::pin(self.parts.pool.clone().slot()));
-            return false;
+        let slot = match self.place(key, waited) {
+            None => None,
+            Some(place) => match self.places.take(&self.parts.pool, place) {
+                None => return false,
+                taken => taken,
+            },
         };
         let gate = if waited {
             self.run.last_sequence()
@@ -211,7 +233,11 @@ impl Driver {
                 None,
             )
         };
-        let assignment = self.assign(key, number, Task::Run(woken), Some(slot));
+        let assignment = self.assign(key, number, Task::Run(woken), slot);
+        if let Some(flying) = self.flying.get_mut(&key) {
+            // It waits for the flush, which therefore must not wait for it.
+            flying.pure = false;
+        }
         self.gated.push((gate, assignment));
         self.release_gated();
         true
@@ -227,6 +253,18 @@ impl Driver {
         let waiting = self.outputs.values();
         self.outputs.len() > 16
             && waiting.map(|output| output.text.len()).sum::<usize>() >= MOST_PENDING_BYTES
+    }
+
+    /// The place of the pool that an attempt takes, if it takes one.
+    pub(super) fn place(&self, key: StepKey, waited: bool) -> Option<Place> {
+        let effect = self.run.graph_of(key.scope).node(key.node).effect;
+        if !waited && self.run.deaths(key) >= PROBED_AFTER {
+            Some(Place::Probe)
+        } else if effect == Effect::Pure {
+            None
+        } else {
+            Some(Place::Slot)
+        }
     }
 
     /// Does work for a step that is none of its applet's: it needs no place and no durable start.
@@ -261,7 +299,7 @@ impl Driver {
 
     /// Lets those attempts begin whose start is durable, as long as the runs are surely ours.
     pub(super) fn release_gated(&mut self) {
-        if self.gated.is_empty() || !self.parts.lease.is_firm() {
+        if self.gated.is_empty() || self.unsure.is_some() || !self.parts.lease.is_firm() {
             return;
         }
         let committed = self.committed;

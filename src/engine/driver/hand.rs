@@ -17,24 +17,34 @@ impl Driver {
     ///
     /// While `PURE` steps are in flight it waits a little: what they give then rides in the same flush.
     pub(super) fn hand_over(&mut self) {
-        if self.flush.is_some() || self.pending.is_empty() {
+        let leaves = self.is_free_to_leave();
+        let checks = self.unsure.is_some() && self.birth.is_none();
+        if self.flush.is_some() || (self.pending.is_empty() && !leaves && !checks) {
             return;
         }
         let computing = self.finish.is_some() || self.flying.values().any(|flying| flying.pure);
         let waited = self
             .pending_since
             .is_some_and(|since| since.elapsed() >= PURE_GRACE);
-        if computing && !waited && self.before_end.is_none() {
+        if computing && !waited && !checks && self.before_end.is_none() {
             return;
         }
         self.pending_since = None;
         let events: Arc<[_]> = std::mem::take(&mut self.pending).into();
         let answered = std::mem::take(&mut self.letters.answered);
-        let projection = projection(&self.run);
+        let mut projection = projection(&self.run);
+        if leaves {
+            // Due at once, for whoever comes first.
+            projection.owner = Owner::Parked(self.now());
+        } else if events.is_empty() {
+            projection.owner = Owner::Kept;
+        }
         let journal = self.parts.journal.clone();
         self.handed = Some(Handed {
             events: Arc::clone(&events),
             answered: answered.clone(),
+            leaves,
+            checks,
         });
         self.flush = Some(if let Some(mut birth) = self.birth.take() {
             birth.events = events;
@@ -50,6 +60,9 @@ impl Driver {
             let entry = Move {
                 key: self.key.clone(),
                 epoch: self.epoch,
+                before: events
+                    .first()
+                    .map_or_else(|| self.run.last_sequence(), |first| first.sequence - 1),
                 events,
                 projection,
                 folded,
@@ -118,6 +131,15 @@ impl Driver {
             }
         }
         self.give_orders();
+        if handed.leaves {
+            return Some(Exit::Drained);
+        }
+        if handed.checks
+            && let Some(known) = self.unsure.take()
+        {
+            // An error says that whoever asked has given up waiting.
+            known.try_send(()).ok();
+        }
         if self.before_end.is_some() && self.pending.is_empty() {
             if self.run.state().is_final() {
                 return Some(Exit::Ended);

@@ -1,7 +1,7 @@
 //! What only a run's driver knows: what is in this process right now, and what keeps the rest from being started.
 
 use super::Driver;
-use crate::flow::Effect;
+use crate::engine::pool::Place;
 use crate::ids::StepPath;
 use crate::run::Command;
 
@@ -15,6 +15,8 @@ pub struct Inside {
     pub in_flight: Vec<(StepPath, u32)>,
     /// Steps that could begin and wait for a slot of the pool.
     pub await_slot: Vec<StepPath>,
+    /// Steps that could begin and wait for the one place of suspects: attempts at them have died with their process.
+    pub await_probe: Vec<StepPath>,
     /// Steps that could begin and for which the run executes too many others.
     pub await_others: Vec<StepPath>,
     /// Whether attempts wait for nothing but a lease that lasts for a while.
@@ -35,24 +37,25 @@ impl Driver {
         let full = self.flying.len() >= self.plan.parallel_steps();
         let commands = self.run.next(self.now()).into_iter();
         let due = commands.filter_map(|command| match command {
-            Command::Attempt { key, .. } => Some(key),
+            Command::Attempt { key, waited, .. } => Some((key, waited)),
             _ => None,
         });
-        let takes_slot = |key: &crate::run::scope::StepKey| {
-            self.run.graph_of(key.scope).node(key.node).effect != Effect::Pure
-        };
-        let due = due.filter(|key| full || (takes_slot(key) && self.slot_request.is_some()));
-        let due: Vec<StepPath> = due.take(NAMED).map(|key| self.run.path(key)).collect();
-        let (await_others, await_slot) = if full {
-            (due, Vec::new())
-        } else {
-            (Vec::new(), due)
-        };
+        let mut inside = Inside::default();
+        for (key, waited) in due {
+            let list = match self.place(key, waited) {
+                _ if full => &mut inside.await_others,
+                Some(Place::Slot) if self.places.awaits(Place::Slot) => &mut inside.await_slot,
+                Some(Place::Probe) if self.places.awaits(Place::Probe) => &mut inside.await_probe,
+                _ => continue,
+            };
+            if list.len() < NAMED {
+                list.push(self.run.path(key));
+            }
+        }
         Inside {
             in_flight,
-            await_slot,
-            await_others,
             awaits_lease: self.is_held_by_lease(),
+            ..inside
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Coming to an early end: attempts and children are told, then cut off.
 
-use super::Driver;
-use crate::applet::Effect;
+use super::{Driver, Places};
 use crate::engine::children::Order;
 use crate::ids::RunKey;
 use crate::run::event::{Awaited, StepCancelled};
@@ -14,7 +13,7 @@ impl Driver {
         if self.stopping.replace(cause).is_some() {
             return false;
         }
-        self.slot_request = None;
+        self.places = Places::default();
         for (_, assignment) in std::mem::take(&mut self.gated) {
             self.flying.remove(&assignment.step);
             self.run.landed(assignment.step);
@@ -115,27 +114,5 @@ impl Driver {
             },
             None,
         );
-    }
-
-    /// Starts nothing more. What may be repeated is dropped; what may not is waited for.
-    pub(super) fn drain(&mut self) {
-        self.draining = true;
-        self.slot_request = None;
-        let may_repeat = |key: &StepKey| {
-            let scope = self.run.find_scope(key.scope);
-            scope.is_none_or(|scope| scope.graph().node(key.node).effect != Effect::AtMostOnce)
-        };
-        let repeatable: Vec<StepKey> = self.flying.keys().copied().filter(may_repeat).collect();
-        for key in repeatable {
-            if let Some(abort) = self.flying.remove(&key).and_then(|flying| flying.abort) {
-                abort.abort();
-            }
-            self.gated.retain(|(_, assignment)| assignment.step != key);
-            self.run.landed(key);
-        }
-        self.mailbox.close();
-        while self.mailbox.try_recv().is_ok() {
-            // A letter stays in the inbox, for the next owner.
-        }
     }
 }

@@ -161,6 +161,11 @@ impl Facts<'_> {
                 limit: self.pool.1,
             });
         }
+        if !inside.await_probe.is_empty() {
+            reasons.push(Reason::Probing {
+                steps: inside.await_probe.clone(),
+            });
+        }
         if !inside.await_others.is_empty() {
             reasons.push(Reason::ParallelLimit {
                 steps: inside.await_others.clone(),

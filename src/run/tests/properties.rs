@@ -1,5 +1,6 @@
 //! What holds in every run, whatever happens.
 
+mod caution;
 mod commands;
 mod ends;
 mod loops;

@@ -7,6 +7,7 @@
 
 mod chance;
 mod commands;
+mod deaths;
 mod ends;
 mod landing;
 mod letters;
@@ -55,6 +56,14 @@ pub(super) struct Simulation {
     pub adopted_at: DateTime<Utc>,
     /// How often it was tried again after it had failed.
     pub reopened: usize,
+    /// A step that kills the process whenever it begins; nothing else does then.
+    pub poison: Option<String>,
+    /// How often the process has died.
+    pub crashes: usize,
+    /// Whether the process ends without the poison too.
+    pub is_mortal: bool,
+    /// Whether the poison has begun.
+    killed: bool,
     chance: Chance,
     applets: Applets,
     /// How many events are durable.
@@ -80,6 +89,8 @@ struct Flight {
     started_at: DateTime<Utc>,
     /// The event that has to be durable before it may begin; `None` once it has begun.
     gate: Option<i64>,
+    /// Whether it takes the one place for suspects.
+    probes: bool,
     task: Task,
 }
 
@@ -130,6 +141,10 @@ impl Simulation {
             launches: Vec::new(),
             collected: BTreeMap::new(),
             reopened: 0,
+            poison: None,
+            crashes: 0,
+            killed: false,
+            is_mortal: true,
             chance,
             applets,
             flights: BTreeMap::new(),
@@ -155,6 +170,11 @@ impl Simulation {
     pub fn drive(&mut self, asked: impl Fn(&Self, &[Command]), settled: impl Fn(&Self)) {
         for _ in 0..MOST_TURNS {
             self.decide(&asked);
+            if self.killed {
+                self.killed = false;
+                self.crashes();
+                continue;
+            }
             if self.before_end.is_none() && !self.finishing {
                 settled(self);
             }
@@ -171,7 +191,7 @@ impl Simulation {
             match self.chance.pick(12) {
                 8 => self.commits_some(),
                 9 => self.is_forestalled(),
-                10 => self.crashes(),
+                10 if self.is_mortal => self.crashes(),
                 _ => self.end_is_durable(),
             }
             return;
@@ -180,7 +200,8 @@ impl Simulation {
             10..=19 => self.something_lands(),
             20..=22 => self.commits_some(),
             23..=26 => self.time_passes(),
-            27 => self.crashes(),
+            27 if self.is_mortal => self.crashes(),
+            32 if self.is_mortal => self.drains(),
             28..=31 => self.somebody_writes(),
             _ => self.goes_well(),
         }
@@ -188,7 +209,11 @@ impl Simulation {
 
     /// Whether every step that may start has its place.
     pub fn has_room(&self) -> bool {
-        self.flights.len() < self.parallel_steps
+        self.flights.len() < self.parallel_steps && !self.is_probing()
+    }
+
+    fn is_probing(&self) -> bool {
+        self.flights.values().any(|flight| flight.probes)
     }
 
     /// The journal commits, or else an attempt ends, or else what somebody is waited for comes, or else time passes.
@@ -268,29 +293,6 @@ impl Simulation {
         let later = now + TimeDelta::milliseconds(some);
         let wake = self.story.run.wakes_at(now).unwrap_or(later);
         self.story.now = later.min(wake);
-    }
-
-    /// The process ends without a word. What it had handed to the journal may have been written or not.
-    fn crashes(&mut self) {
-        let pending = self.story.journal.len() - self.committed;
-        let kept = self.committed + self.chance.pick(pending + 1);
-        self.is_adopted(kept);
-        let down = [1, 30, 100_000][self.chance.pick(3)];
-        self.story.now += TimeDelta::seconds(down);
-        self.adopted_at = self.story.now;
-    }
-
-    fn is_adopted(&mut self, kept: usize) {
-        self.story.crash(kept);
-        self.committed = kept;
-        self.flights.clear();
-        self.stopping = None;
-        self.told.clear();
-        let durable = self.durable();
-        self.told_children.retain(|_, since| *since <= durable);
-        self.before_end = None;
-        self.finishing = false;
-        self.adopted_at = self.story.now;
     }
 
     /// What the definition says of a step's node.

@@ -146,7 +146,7 @@ const TURNS: &str = "visited AS (SELECT row_number() OVER () AS rank, v.priority
 fn statement(due: &str, more: &str) -> String {
     format!(
         "WITH gone AS (SELECT executor_id, NOT retired AS died FROM executors \
-         WHERE executor_id <> $1 AND (retired OR (now() < $3 AND lease_until < now()))), \
+         WHERE executor_id <> $1 AND (retired OR lease_until <= to_timestamp(0) OR (now() < $3 AND lease_until < now()))), \
          live AS (SELECT greatest(count(*), 1) AS count FROM executors WHERE NOT retired AND lease_until >= now()), \
          {due}\
          orphaned AS (SELECT r.namespace, r.run_id, g.died FROM workflow_runs r JOIN gone g ON g.executor_id = r.executor_id \

@@ -169,6 +169,7 @@ impl Desk {
         Move {
             key: run.clone(),
             epoch: FIRST_EPOCH,
+            before: sequence - 1,
             events: Arc::new([recorded]),
             projection: projection(RunState::Running, Owner::Kept),
             folded: None,

@@ -16,27 +16,27 @@ use crate::support::database::Database;
 const LEASE: Duration = Duration::from_secs(15);
 
 /// A database with executors and runs, and a connection to ask for claims.
-struct Floor {
-    _database: Database,
+pub(super) struct Floor {
+    pub(super) database: Database,
     store: Store,
-    sql: Client,
-    conn: AsyncPgConnection,
+    pub(super) sql: Client,
+    pub(super) conn: AsyncPgConnection,
 }
 
 impl Floor {
-    async fn open() -> Self {
+    pub(super) async fn open() -> Self {
         let database = Database::migrated().await;
         let store = database.store().await;
         let conn = store.dedicated().await.unwrap();
         Self {
             sql: database.sql().await,
-            _database: database,
+            database,
             store,
             conn,
         }
     }
 
-    async fn executor(&mut self) -> ExecutorId {
+    pub(super) async fn executor(&mut self) -> ExecutorId {
         let executor = ExecutorId::fresh();
         executors::renew(&mut self.conn, executor, "", LEASE)
             .await
@@ -45,14 +45,14 @@ impl Floor {
     }
 
     /// Lets an executor's lease run out.
-    async fn dies(&self, executor: ExecutorId) {
+    pub(super) async fn dies(&self, executor: ExecutorId) {
         let out =
             "UPDATE executors SET lease_until = now() - interval '1 second' WHERE executor_id = $1";
         assert_eq!(self.sql.execute(out, &[&executor.uuid()]).await.unwrap(), 1);
     }
 
     /// A run that is owned, or due at an interval from now.
-    async fn run(&self, owner: Option<ExecutorId>, due: &str) -> Uuid {
+    pub(super) async fn run(&self, owner: Option<ExecutorId>, due: &str) -> Uuid {
         let run = Uuid::now_v7();
         let insert = format!(
             "INSERT INTO workflow_runs (namespace, run_id, flow_key, revision, state, executor_id, epoch, event_format, \

@@ -107,7 +107,8 @@ impl Binary {
     async fn launch(program: String, database: Database, flags: Vec<String>, points: &str) -> Self {
         let mut child = command_of(&program, &["serve", "--log-format=json"])
             .args(with_defaults(&flags))
-            .env("DATABASE_URL", database.url())
+            .args(database.service_flags())
+            .env("DATABASE_URL", database.service_url())
             .env("FAILPOINTS", points)
             .stdout(Stdio::null())
             .spawn()
@@ -157,6 +158,11 @@ impl Binary {
         within("the end of the program", self.child.wait())
             .await
             .unwrap()
+    }
+
+    /// How it has ended, however long that takes.
+    pub async fn dies(&mut self) -> ExitStatus {
+        self.child.wait().await.unwrap()
     }
 
     /// Its process id.

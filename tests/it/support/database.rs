@@ -11,8 +11,9 @@ use synapps::store::{Settings, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::cluster::{Cluster, TEMPLATE};
+use super::pooler::{self, Mode};
 
-/// How many databases there may be at once: Postgres takes 100 connections, and a test with two servers needs 20.
+/// How many databases there may be at once: the cluster takes 200 connections, and a test with three servers needs 30.
 static PLACES: std::sync::LazyLock<Arc<Semaphore>> =
     std::sync::LazyLock::new(|| Arc::new(Semaphore::new(5)));
 
@@ -79,6 +80,24 @@ impl Database {
     pub fn url(&self) -> String {
         let elsewhere = self.place.url.clone();
         elsewhere.unwrap_or_else(|| Cluster::get().url(self.name()))
+    }
+
+    /// Where servers reach it: by the pooler, if there is one between them and Postgres.
+    pub fn service_url(&self) -> String {
+        match pooler::between() {
+            Some(pooler) => pooler.url(self),
+            None => self.url(),
+        }
+    }
+
+    /// What servers have to be told beside [`Database::service_url`].
+    pub fn service_flags(&self) -> Vec<String> {
+        match pooler::between() {
+            Some(pooler) if pooler.mode() == Mode::Transaction => {
+                vec![format!("--direct-url={}", self.url())]
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// A plain client: for looking at rows, and for doing to them what others might.

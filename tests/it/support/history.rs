@@ -46,5 +46,8 @@ pub fn kind(event: &RunEvent) -> &'static str {
         Event::StepSkipped(_) => "step_skipped",
         Event::StepCancelled(_) => "step_cancelled",
         Event::StepOutcomeUnknown(_) => "step_outcome_unknown",
+        Event::RunRecovered(_) => "run_recovered",
+        Event::StepInterrupted(_) => "step_interrupted",
+        Event::StepQuarantined(_) => "step_quarantined",
     }
 }

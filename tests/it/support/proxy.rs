@@ -18,8 +18,8 @@ use tokio::net::unix;
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::{oneshot, watch};
 
-use super::cluster::Cluster;
 use super::database::Database;
+use super::pooler;
 use message::{Message, Statements};
 use refusal::Refusals;
 
@@ -79,7 +79,7 @@ struct Trap {
 impl Proxy {
     /// A way to the cluster, open.
     pub async fn start() -> Self {
-        Self::start_to(Cluster::get().socket()).await
+        Self::start_to(pooler::upstream()).await
     }
 
     /// A way to the server that listens on this socket, open.

@@ -132,8 +132,12 @@ impl Builder {
             Some(database) => database,
             None => Database::migrated().await,
         };
-        let url = self.url.unwrap_or_else(|| database.url());
-        let server = Server::start(&config(&url, &self.flags, &self.left_out)).await?;
+        let mut flags = self.flags;
+        let url = self.url.unwrap_or_else(|| {
+            flags.extend(database.service_flags());
+            database.service_url()
+        });
+        let server = Server::start(&config(&url, &flags, &self.left_out)).await?;
         Ok(TestServer {
             calls: Calls::to(server.address()),
             server,
@@ -158,13 +162,17 @@ pub fn config(url: &str, flags: &[String], left_out: &[&str]) -> Config {
     serve.config()
 }
 
-/// These flags, and those of [`FLAGS`] that they do not replace.
+/// These flags, and those of [`FLAGS`] that they do not replace. With `SYNAPPS_TEST_NOTIFY=off` servers neither send nor
+/// hear notifications unless a test asks for it.
 pub fn with_defaults(flags: &[String]) -> Vec<String> {
     fn name(flag: &str) -> &str {
         flag.split('=').next().unwrap_or_default()
     }
     let replaced = |default: &&str| flags.iter().any(|flag| name(flag) == name(default));
-    let defaults = FLAGS.into_iter().filter(|default| !replaced(default));
+    let quiet = std::env::var("SYNAPPS_TEST_NOTIFY").is_ok_and(|notify| notify == "off");
+    let notify = quiet.then_some("--notify=off");
+    let defaults = FLAGS.into_iter().chain(notify);
+    let defaults = defaults.filter(|default| !replaced(default));
     defaults
         .map(str::to_owned)
         .chain(flags.iter().cloned())

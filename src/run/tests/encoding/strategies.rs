@@ -10,9 +10,10 @@ use crate::ids::{FlowId, NodeId, RunId, StepPath};
 use crate::run::event::{
     ApprovalResolved, Asked, Awaited, ChildEnded, ChildStarted, ChunkKey, Event, Failure,
     LoopStarted, Origin, Parent, PayloadInfo, Reused, RunAdmitted, RunCancelled, RunCancelling,
-    RunError, RunFailed, RunPaused, RunQueued, RunReopened, RunResumed, RunStarted, RunSucceeded,
-    RunWaiting, SignalReceived, StepCancelled, StepExpired, StepFailed, StepOutcomeUnknown,
-    StepResolved, StepRetryScheduled, StepSkipped, StepStarted, StepSucceeded, StepWaiting,
+    RunError, RunFailed, RunPaused, RunQueued, RunRecovered, RunReopened, RunResumed, RunStarted,
+    RunSucceeded, RunWaiting, SignalReceived, StepCancelled, StepExpired, StepFailed,
+    StepInterrupted, StepOutcomeUnknown, StepQuarantined, StepResolved, StepRetryScheduled,
+    StepSkipped, StepStarted, StepSucceeded, StepWaiting,
 };
 use crate::run::state::{
     Decision, Handling, OnItemError, Resolution, RunState, StopCause, WaitReason,
@@ -53,6 +54,7 @@ fn kinds_of_runs() -> Vec<(&'static str, BoxedStrategy<Event>)> {
         "run_admitted": RunAdmitted {},
         "run_paused": RunPaused { reason in text() },
         "run_reopened": RunReopened { deadline in time() },
+        "run_recovered": RunRecovered { lost in prop::collection::vec(path(), 0..4) },
         "signal_received": SignalReceived { name in text(), payload in payload(), path in of(path()) },
         "run_started": RunStarted { deadline in time() },
         "run_waiting": RunWaiting { reason in select(WaitReason::ALL), until in time() },
@@ -110,6 +112,10 @@ fn kinds_of_steps() -> Vec<(&'static str, BoxedStrategy<Event>)> {
             outcome_unknown in any::<bool>(), approval in any::<bool>(),
         },
         "step_outcome_unknown": StepOutcomeUnknown {
+            path in path(), attempt in number(), started_at in time(), error in failure(),
+        },
+        "step_interrupted": StepInterrupted { path in path(), attempt in number() },
+        "step_quarantined": StepQuarantined {
             path in path(), attempt in number(), started_at in time(), error in failure(),
         },
     }

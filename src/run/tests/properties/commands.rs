@@ -9,7 +9,7 @@ use crate::run::scope::{Scope, StepKey};
 use crate::run::state::{RunState, StepState};
 use crate::run::tests::reference::{Fate, deliverers, fates};
 use crate::run::tests::simulation::{Applets, Simulation};
-use crate::run::{Command, Run};
+use crate::run::{Command, QUARANTINED_AFTER, Run};
 
 proptest! {
     #![proptest_config(times(2))]
@@ -100,6 +100,9 @@ fn can_be_done(now: &Simulation, command: &Command) -> bool {
         Command::Park(key) => {
             is_idle(key) && run.graph_of(key.scope).node(key.node).effect == Effect::AtMostOnce
         }
+        Command::Quarantine(key, deaths) => {
+            is_idle(key) && *deaths >= QUARANTINED_AFTER && run.running().contains(key)
+        }
         Command::Stop(_) => !run.in_flight().is_empty() || waits_for_child(run),
         Command::StopStep(key) => {
             (run.in_flight().contains(key) || waits_for_child(run)) && run.is_stopped(key.scope)
@@ -144,6 +147,7 @@ fn step_of(command: &Command) -> Option<StepKey> {
         | Command::FailLoop(key, _)
         | Command::Condemn(key)
         | Command::Park(key)
+        | Command::Quarantine(key, _)
         | Command::StopStep(key)
         | Command::Abandon(key, _) => Some(*key),
         Command::Start

@@ -4,16 +4,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Flight, Launch, Simulation, Task};
 use crate::flow::Effect;
-use crate::run::Command;
 use crate::run::event::{
-    Awaited, RunCancelled, RunFailed, RunResumed, RunStarted, RunWaiting, StepCancelled,
-    StepExpired, StepOutcomeUnknown, StepSkipped, StepStarted,
+    Awaited, Event, RunCancelled, RunFailed, RunResumed, RunStarted, RunWaiting, StepCancelled,
+    StepExpired, StepOutcomeUnknown, StepQuarantined, StepSkipped, StepStarted,
 };
 use crate::run::scope::StepKey;
 use crate::run::state::{RunState, StopCause, WaitReason};
 use crate::run::step::Woken;
 use crate::run::tests::script::Trouble;
 use crate::run::tests::story::failure;
+use crate::run::{Command, PROBED_AFTER};
 
 /// More rounds than a run of 30 nodes has things to do at once.
 const MOST_ROUNDS: usize = 2_000;
@@ -22,7 +22,7 @@ impl Simulation {
     /// Does all that can be done now.
     pub(super) fn decide(&mut self, asked: &impl Fn(&Self, &[Command])) {
         for _ in 0..MOST_ROUNDS {
-            if self.before_end.is_some() || self.finishing {
+            if self.before_end.is_some() || self.finishing || self.killed {
                 return;
             }
             let commands = self.story.next();
@@ -34,7 +34,7 @@ impl Simulation {
                     continue;
                 }
                 changed |= self.execute(command);
-                if self.before_end.is_some() {
+                if self.before_end.is_some() || self.killed {
                     break;
                 }
             }
@@ -80,6 +80,16 @@ impl Simulation {
                     attempt: lost.number,
                     started_at: lost.started_at,
                     error: failure("INTERRUPTED"),
+                });
+            }
+            Command::Quarantine(key, _) => {
+                let lost = self.story.run.step(key).attempts.last();
+                let lost = lost.expect("an attempt was lost").clone();
+                self.story.record(StepQuarantined {
+                    path: self.story.run.path(key),
+                    attempt: lost.number,
+                    started_at: lost.started_at,
+                    error: failure("POISON"),
                 });
             }
             Command::Stop(cause) => return self.stop(cause),
@@ -138,7 +148,12 @@ impl Simulation {
         let woken = self.story.run.woken(key).cloned();
         let woken = waited.then(|| woken.unwrap_or(Woken::Time));
         let is_child = matches!(woken, Some(Woken::Child { .. }));
-        let is_free = self.effect(key) == Effect::Pure || is_child;
+        let cautious = self.story.run.is_cautious() && !waited;
+        let is_free = (self.effect(key) == Effect::Pure && !cautious) || is_child;
+        let probes = !waited && self.story.run.deaths(key) >= PROBED_AFTER;
+        if probes && self.is_probing() {
+            return false;
+        }
         let gate = if is_free || waited {
             self.story.run.last_sequence()
         } else {
@@ -148,10 +163,13 @@ impl Simulation {
             })
         };
         self.fly(key, number, Task::Run(woken), gate);
+        if let Some(flight) = self.flights.get_mut(&key) {
+            flight.probes = probes;
+        }
         if is_free || gate <= self.durable() {
             self.launch(key);
         }
-        if is_free && self.chance.pick(3) == 0 {
+        if is_free && self.chance.pick(3) == 0 && !self.killed {
             // It had nothing to wait for, and is done before the next command.
             self.land(key);
         }
@@ -176,6 +194,7 @@ impl Simulation {
             number,
             started_at: going_on.map_or(self.story.now, |attempt| attempt.started_at),
             gate: Some(gate),
+            probes: false,
             task,
         };
         let doubled = self.flights.insert(key, flight);
@@ -186,6 +205,20 @@ impl Simulation {
     pub(super) fn launch(&mut self, key: StepKey) {
         let flight = self.flights.get_mut(&key).expect("it was assigned");
         flight.gate = None;
+        if let Task::Run(None) = &flight.task {
+            let path = self.story.run.path(key);
+            let number = flight.number;
+            let begun = self.story.journal[..self.committed].iter().any(|it| {
+                matches!(&it.event, Event::StepStarted(event) if event.path == path && event.attempt == number)
+            });
+            let is_free = self.effect(key) == Effect::Pure && !self.story.run.is_cautious();
+            assert!(
+                begun || is_free,
+                "{path} begins before that is durable: {self:?}"
+            );
+            self.killed |= self.poison.as_deref() == Some(path.as_str());
+        }
+        let flight = &self.flights[&key];
         if let Task::Run(woken) = &flight.task {
             let (number, waited) = (flight.number, woken.is_some());
             self.launches.push(Launch {

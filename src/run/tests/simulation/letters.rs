@@ -117,7 +117,7 @@ impl Simulation {
     fn resolution(&self, key: StepKey) -> (Resolution, String) {
         let last = self.story.run.step(key).attempts.last();
         let error = last.and_then(|last| last.error.as_ref());
-        if error.is_none_or(|error| error.reason == INTERRUPTED) {
+        if error.is_none_or(|error| [INTERRUPTED, "POISON"].contains(&&*error.reason)) {
             return (Resolution::Retry, String::new());
         }
         let port = match self.act(key).collect {
@@ -221,7 +221,10 @@ impl Simulation {
             return;
         };
         let step = self.story.run.step(key);
-        if step.state != StepState::OutcomeUnknown {
+        if !matches!(
+            step.state,
+            StepState::OutcomeUnknown | StepState::Quarantined
+        ) {
             return;
         }
         let started_at = step.attempts.last().expect("it was tried").started_at;
@@ -231,6 +234,10 @@ impl Simulation {
             resolution,
             comment: "asked by phone".to_owned(),
         });
+        if self.poison.as_deref() == Some(path.as_str()) {
+            // Whoever decided has mended it.
+            self.poison = None;
+        }
         if resolution == Resolution::Succeeded {
             self.story.record(StepSucceeded {
                 path: path.clone(),
