@@ -16,7 +16,7 @@ use tokio_postgres::Client;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::support::calls::{Calls, assert_error};
+use crate::support::calls::{Calls, reason};
 use crate::support::database::Database;
 use crate::support::flows::chain;
 use crate::support::http_bin::HttpBin;
@@ -57,8 +57,8 @@ async fn behind(proxy: &Proxy, database: &Database) -> TestServer {
 
 /// Asserts that a caller was told that there is no database now, and to come again.
 fn assert_outage(what: &str, status: &Status) {
-    println!("{what}: {status:?}");
-    assert_error(status, Code::Unavailable, "DATABASE_UNAVAILABLE");
+    assert_eq!(status.code(), Code::Unavailable, "{what}: {status:?}");
+    assert_eq!(reason(status), "DATABASE_UNAVAILABLE", "{what}");
     let retry = status.get_details_retry_info();
     let delay = retry.and_then(|retry| retry.retry_delay);
     assert!(delay.is_some(), "{what}: {status:?}");

@@ -105,10 +105,18 @@ impl Binary {
     }
 
     async fn launch(program: String, database: Database, flags: Vec<String>, points: &str) -> Self {
+        let mut all = with_defaults(&flags);
+        let url = if program == PROGRAM {
+            all.extend(database.service_flags());
+            database.service_url()
+        } else {
+            // The program before this one knows nothing of these.
+            all.retain(|flag| !flag.starts_with("--notify="));
+            database.url()
+        };
         let mut child = command_of(&program, &["serve", "--log-format=json"])
-            .args(with_defaults(&flags))
-            .args(database.service_flags())
-            .env("DATABASE_URL", database.service_url())
+            .args(all)
+            .env("DATABASE_URL", url)
             .env("FAILPOINTS", points)
             .stdout(Stdio::null())
             .spawn()
