@@ -60,7 +60,7 @@ use self::queue::Queue;
 use self::stranded::Search;
 use self::wakes::Wakes;
 pub(crate) use self::whereabouts::Drive;
-use self::whereabouts::Positions;
+use self::whereabouts::Whereabouts;
 use crate::applet::registry::Registry;
 use crate::cpu::Cpu;
 use crate::crash_points::reach;
@@ -79,6 +79,9 @@ use crate::store::{self, Store, executors, partitions};
 
 /// How many flows deep runs may call each other.
 pub const MAX_DEPTH: u32 = 8;
+
+/// How long clients may take to be told that the process is about to end.
+const LAST_MESSAGES: Duration = Duration::from_secs(1);
 
 /// What may be set.
 #[derive(Clone, Debug)]
@@ -159,7 +162,7 @@ struct Inner {
     parts: Arc<Parts>,
     hub: Hub,
     changes: Changes,
-    positions: watch::Sender<Positions>,
+    whereabouts: Whereabouts,
     registry: Registry,
     /// The mailbox of each run that is in memory.
     open: Mutex<HashMap<RunKey, mpsc::Sender<Message>>>,
@@ -320,8 +323,9 @@ impl Engine {
         let lease = Lease::new(settings.lease);
         let mut renewals = store.dedicated().await?;
         let sent = Moment::now();
-        let executors::Renewal { now, event_format } =
-            executors::renew(&mut renewals, executor, &settings.address, settings.lease).await?;
+        let executors::Renewal {
+            now, event_format, ..
+        } = executors::renew(&mut renewals, executor, &settings.address, settings.lease).await?;
         lease.renewed(sent, event_format);
         partitions::ensure(&mut renewals, now, settings.partition_width).await?;
         let claiming = Claiming::new(executors::can_take_turns(&mut renewals).await?);
@@ -367,7 +371,7 @@ impl Engine {
                 parts: Arc::new(parts),
                 hub,
                 changes: Changes::default(),
-                positions: watch::Sender::new(Positions::default()),
+                whereabouts: Whereabouts::default(),
                 registry,
                 open: Mutex::default(),
                 drivers: TaskTracker::new(),
@@ -408,20 +412,20 @@ impl Engine {
             tokio::spawn(async move { mailbox.send(Message::Drain).await.ok() });
         }
         self.inner.drivers.close();
-        if tokio::time::timeout(grace, self.inner.drivers.wait())
-            .await
-            .is_err()
-        {
+        self.inner.watches.close();
+        // Some of the time is for saying that this executor is gone, so that what is left here need not wait for its lease.
+        let patience = grace - (grace / 5).min(Duration::from_secs(1));
+        let (driven, watched) = tokio::join!(
+            tokio::time::timeout(patience, self.inner.drivers.wait()),
+            tokio::time::timeout(LAST_MESSAGES.min(patience), self.inner.watches.wait()),
+        );
+        if driven.is_err() {
             warn!(
                 runs.open = self.open().len(),
                 "runs were left in the middle of an attempt"
             );
         }
-        self.inner.watches.close();
-        if tokio::time::timeout(Duration::from_secs(1), self.inner.watches.wait())
-            .await
-            .is_err()
-        {
+        if watched.is_err() {
             warn!(
                 watches.open = self.inner.watches.len(),
                 "watches are cut off"

@@ -236,6 +236,7 @@ impl Engine {
             Passage::Admitted => {
                 self.inner.hub.publish(&birth.key, &free);
                 if here {
+                    counted.seat.give_back();
                     self.adopt(Claim {
                         key: birth.key.clone(),
                         died: false,
@@ -245,7 +246,9 @@ impl Engine {
                 }
             }
             Passage::Queued(_) => self.inner.hub.publish(&birth.key, &blocked),
-            Passage::Refused { .. } | Passage::QueueFull | Passage::Taken(..) => {}
+            Passage::Refused { .. } | Passage::QueueFull | Passage::Taken(..) => {
+                counted.seat.give_back();
+            }
         }
         Ok(passage)
     }

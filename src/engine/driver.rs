@@ -309,7 +309,7 @@ impl Driver {
     /// How long nothing is to be done unless something happens.
     fn wake_after(&self) -> Option<Duration> {
         let now = self.now();
-        let decides = self.before_end.is_none() && self.finish.is_none();
+        let decides = !self.draining && self.before_end.is_none() && self.finish.is_none();
         let due = self.run.wakes_at(self.decided_at).filter(|_| decides);
         let due = due.map(|at| (at - now).to_std().unwrap_or_default());
         let held = self.pending_since.filter(|_| self.flush.is_none());

@@ -28,11 +28,13 @@ use crate::store::runs::RunRow;
 use crate::store::{self, Class, partitions, runs, signals};
 use crate::usage::Usage;
 
+/// How much later than the end of a lease it is looked for its runs: more than clocks differ.
+const LEASE_OVER: TimeDelta = TimeDelta::milliseconds(20);
 /// How often runs are claimed and letters read.
 const TICK: Duration = Duration::from_secs(1);
 /// By how much that is shortened or prolonged, so that replicas do not come in step.
 const JITTER: Duration = Duration::from_millis(50);
-/// The shortest time between two ticks, whoever asks for them.
+/// The shortest time from one tick to the next, whoever asks for it; never shorter than the tick itself took.
 const SPACING: Duration = Duration::from_millis(20);
 /// Every so many ticks what has expired is removed.
 const SWEEP_EVERY: u64 = 60;
@@ -116,12 +118,20 @@ impl Engine {
             parts.lease.length(),
         );
         let patience = parts.lease.renewal_interval().min(RENEWAL_TIMEOUT);
-        let executors::Renewal { now, event_format } = tokio::time::timeout(patience, renewal)
+        let executors::Renewal {
+            now,
+            event_format,
+            next_lease_end,
+        } = tokio::time::timeout(patience, renewal)
             .await
             .map_err(|_| store::Error::no_answer("the renewal of the lease"))??;
         parts.lease.renewed(sent, event_format);
         parts.clock.correct(now, asked);
         self.inner.renewing.send_replace(true);
+        if let Some(end) = next_lease_end.filter(|end| *end - now < late(parts.lease.length())) {
+            // Somebody has missed a renewal: if it has died, its runs are taken over as soon as they may be.
+            self.inner.wakes.note(end + LEASE_OVER);
+        }
         Ok(())
     }
 
@@ -197,10 +207,11 @@ impl Engine {
                 self.inner.stranded.begin();
                 false
             });
+            let (took, ended) = (began.elapsed(), Instant::now());
             let jitter = self.jitter(count);
             if more {
                 // The others want some too.
-                tokio::time::sleep(SPACING + jitter / 2).await;
+                tokio::time::sleep((SPACING + jitter / 2).max(took)).await;
                 continue;
             }
             let now = self.inner.parts.clock.now();
@@ -208,7 +219,8 @@ impl Engine {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.inner.tick_soon.notified() => {
-                    tokio::time::sleep(SPACING.saturating_sub(began.elapsed())).await;
+                    let pause = took.max(SPACING);
+                    tokio::time::sleep(pause.saturating_sub(ended.elapsed())).await;
                 }
                 () = self.inner.draining.cancelled() => {}
             }
@@ -494,4 +506,9 @@ impl Engine {
             }
         }
     }
+}
+
+/// How much of a lease of this length is left when a renewal was missed.
+fn late(lease: Duration) -> TimeDelta {
+    TimeDelta::from_std(lease / 2).unwrap_or_default()
 }

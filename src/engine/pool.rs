@@ -81,3 +81,26 @@ impl Pool {
         Slot { slot, probe }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn suspects_take_turns_while_all_others_have_their_slots() {
+        let pool = Pool::new(3);
+        let first = pool.try_take(Place::Probe).expect("nobody is suspected");
+
+        assert!(pool.try_take(Place::Probe).is_none());
+        let other = pool.try_take(Place::Slot).expect("a slot is free");
+        let mut second = Box::pin(pool.clone().take(Place::Probe));
+        assert!(futures_util::poll!(&mut second).is_pending());
+        assert_eq!(pool.in_use(), 2, "who waits for its turn holds no slot");
+        drop(first);
+
+        let second = second.await;
+        assert_eq!(pool.in_use(), 2);
+        drop((second, other));
+        assert_eq!(pool.in_use(), 0);
+    }
+}

@@ -91,6 +91,17 @@ pub(super) struct Place {
     namespace: Namespace,
 }
 
+impl Place {
+    /// Gives the place back at once: the run does not wait, or will not be. To be called once.
+    pub(super) fn give_back(&self) {
+        let mut counts = locked(&self.counts);
+        counts.all.since = counts.all.since.saturating_sub(1);
+        if let Some(count) = counts.namespaces.get_mut(&self.namespace) {
+            count.since = count.since.saturating_sub(1);
+        }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = locked(&self.counts);

@@ -63,7 +63,7 @@ pub(super) struct Newborn {
 #[derive(Debug)]
 pub(super) enum Seat {
     /// In the queue.
-    Held(#[expect(dead_code, reason = "held until the run is written")] queue::Place),
+    Held(queue::Place),
     /// Nowhere, if it has to wait.
     Full(queue::Full),
     /// It need not ask: children are let in however full the queue is. Their parents wait for them, and could end no
@@ -77,6 +77,13 @@ impl Seat {
         match self {
             Self::Full(full) => Some(full),
             Self::Held(_) | Self::Exempt => None,
+        }
+    }
+
+    /// It is not needed: the run has found a place in memory, or will not be.
+    pub(super) fn give_back(&self) {
+        if let Self::Held(place) = self {
+            place.give_back();
         }
     }
 }
@@ -231,9 +238,17 @@ impl Engine {
             };
             self.bring_forth_counted(&plan, counted).await
         } else if self.has_room() {
+            if let Some(seat) = &seat {
+                seat.give_back();
+            }
             self.bear(plan, birth, (queued, input)).await
         } else {
-            self.leave_queued(birth, queued, &input).await
+            let born = self.leave_queued(birth, queued, &input).await;
+            let is_born = matches!(born, Ok(Born::Yes));
+            if let Some(seat) = seat.filter(|_| born.is_ok() && !is_born) {
+                seat.give_back();
+            }
+            born
         };
         let unborn = matches!(
             born,

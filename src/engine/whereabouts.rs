@@ -1,6 +1,7 @@
 //! Where runs are driven that somebody watches here: in this process, in another one, or nowhere for now.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use diesel_async::AsyncPgConnection;
 use tokio::sync::{mpsc, watch};
@@ -11,8 +12,31 @@ use crate::ids::{ExecutorId, RunKey};
 use crate::store::runs::{self, Position};
 use crate::store::{self};
 
+/// How long after a poll none is made: ticks may come one after the other, where there is much to claim.
+const SPACING: Duration = Duration::from_millis(250);
+
 /// All runs that are watched here and driven elsewhere, or by nobody, as the last poll has found them.
 pub(crate) type Positions = Arc<[Position]>;
+
+/// What is known of runs that are driven elsewhere.
+#[derive(Debug, Default)]
+pub(super) struct Whereabouts {
+    positions: watch::Sender<Positions>,
+    polled: Mutex<Option<Instant>>,
+}
+
+impl Whereabouts {
+    /// Whether it is time for a poll, which is counted as made then.
+    fn is_due(&self) -> bool {
+        let now = Instant::now();
+        let mut polled = self.polled.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = polled.is_none_or(|last| now.duration_since(last) >= SPACING);
+        if due {
+            *polled = Some(now);
+        }
+        due
+    }
+}
 
 /// A run that this process drives.
 #[derive(Debug)]
@@ -38,7 +62,7 @@ impl Engine {
 
     /// What each poll has found, all of it at once.
     pub(crate) fn positions(&self) -> watch::Receiver<Positions> {
-        self.inner.positions.subscribe()
+        self.inner.whereabouts.positions.subscribe()
     }
 
     /// Finds out at once where these runs are, and tells their watchers how far they have come. Runs that are driven
@@ -56,15 +80,18 @@ impl Engine {
         self.tell_positions(&mut conn, &elsewhere).await
     }
 
-    /// Tells watchers here how far runs have come that are driven elsewhere, or by nobody.
+    /// Tells watchers here how far runs have come that are driven elsewhere, or by nobody; not more often than makes sense.
     pub(super) async fn poll_watched(&self, conn: &mut AsyncPgConnection) -> store::Result<()> {
+        if !self.inner.whereabouts.is_due() {
+            return Ok(());
+        }
         let elsewhere = self.elsewhere(self.inner.hub.watched());
         let found = if elsewhere.is_empty() {
             Vec::new()
         } else {
             self.tell_positions(conn, &elsewhere).await?
         };
-        let positions = &self.inner.positions;
+        let positions = &self.inner.whereabouts.positions;
         if !(found.is_empty() && positions.borrow().is_empty()) {
             positions.send_replace(found.into());
         }

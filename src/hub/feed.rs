@@ -53,15 +53,15 @@ impl Feed {
     }
 
     /// Events are committed: in order, without gaps, at least one.
-    pub fn events(&mut self, events: Arc<[Recorded]>) {
+    pub fn events(&mut self, events: &Arc<[Recorded]>) {
         let Some(last) = events.last().map(|event| event.sequence) else {
             return;
         };
         self.on_channel(|channel| {
             channel.told(last);
-            channel.send(Signal::Events(Arc::clone(&events)));
+            channel.send(Signal::Events(Arc::clone(events)));
         });
-        for recorded in &*events {
+        for recorded in events.iter() {
             if recorded.event.ends_drafts()
                 && let Some((path, attempt)) = recorded.event.step()
             {
@@ -96,7 +96,11 @@ impl Feed {
     }
 
     /// Resolves when somebody begins to read drafts, who does so for the first time since the feed began or this was
-    /// called, or when nobody watches any more.
+    /// called.
+    ///
+    /// # Errors
+    ///
+    /// [`Unwatched`] as soon as nobody watches any more.
     pub async fn changed(&mut self) -> Result<(), Unwatched> {
         self.drafts_wanted.changed().await.map_err(|_| Unwatched)
     }
@@ -184,7 +188,7 @@ mod tests {
         hub.behind(&key, 3);
         feed.joined(3);
         hub.behind(&key, 4);
-        feed.events(cancelled(4));
+        feed.events(&cancelled(4));
         hub.behind(&key, 5);
         assert!(matches!(watcher.find_next(), Some(Signal::Behind(3))));
         assert!(matches!(watcher.find_next(), Some(Signal::Events(_))));

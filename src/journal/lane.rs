@@ -381,7 +381,9 @@ impl<E: Entry> Lane<E> {
     }
 
     fn commit(&self, posted: Posted<E>) {
-        self.hub.publish(posted.entry.key(), posted.entry.events());
+        if !posted.entry.events().is_empty() {
+            self.hub.publish(posted.entry.key(), posted.entry.events());
+        }
         reach("journal.published");
         answer(posted, E::committed());
     }

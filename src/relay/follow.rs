@@ -161,7 +161,7 @@ impl Follower<'_> {
         };
         let events: Result<Vec<_>, _> = sent.events.into_iter().map(wire::received_event).collect();
         match events {
-            Ok(events) => self.feed.events(Arc::from(events)),
+            Ok(events) => self.feed.events(&Arc::from(events)),
             Err(unreadable) => {
                 debug!(error = &unreadable as &dyn std::error::Error, run.id = %self.key, "an event came that is not known here");
                 self.feed.reached(last);

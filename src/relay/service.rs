@@ -103,7 +103,7 @@ async fn tell(
         drafts,
         follower,
     };
-    told.to_the_end().await
+    told.until_it_leaves().await
 }
 
 /// A run as it is told to one follower.
@@ -117,7 +117,7 @@ struct Told<'a> {
 }
 
 impl Told<'_> {
-    async fn to_the_end(mut self) -> Result<EndReason, Gone> {
+    async fn until_it_leaves(mut self) -> Result<EndReason, Gone> {
         self.follower.send(Message::Joined(Joined {})).await?;
         loop {
             if let Some(drafts) = &mut self.drafts {

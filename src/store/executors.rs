@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Double, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Double, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
@@ -27,6 +27,9 @@ pub struct Renewal {
     /// The highest event format that all live executors read.
     #[diesel(sql_type = SmallInt)]
     pub event_format: i16,
+    /// When the first lease of another executor is over unless it is renewed.
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub next_lease_end: Option<DateTime<Utc>>,
 }
 
 /// Keeps an executor's lease for `lease` from now on.
@@ -49,7 +52,9 @@ pub async fn renew(
          ON CONFLICT (executor_id) DO UPDATE SET lease_until = excluded.lease_until \
          WHERE NOT e.retired AND e.lease_until > to_timestamp(0) \
          RETURNING clock_timestamp() AS now, (SELECT least(min(o.event_format), $4) FROM executors o \
-         WHERE NOT o.retired AND o.lease_until > now()) AS event_format",
+         WHERE NOT o.retired AND o.lease_until > now()) AS event_format, \
+         (SELECT min(o.lease_until) FROM executors o WHERE o.executor_id <> $1 \
+         AND NOT o.retired AND o.lease_until > now()) AS next_lease_end",
     )
     .bind::<SqlUuid, _>(executor.uuid())
     .bind::<Text, _>(address)

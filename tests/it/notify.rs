@@ -200,8 +200,8 @@ async fn without_notifications_nothing_is_told_or_heard_and_letters_arrive_all_t
         .node("wait", "wait_signal", json!({ "name": "go" }))
         .node("again", "wait_signal", json!({ "name": "on" }))
         .edge("start", "wait")
-        .edge("wait", "again")
-        .edge("again", "end")
+        .edge_from("wait", "received", "again")
+        .edge_from("again", "received", "end")
         .build();
 
     let run = owner.save_and_start(flow, &json!({})).await;

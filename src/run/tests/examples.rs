@@ -1,6 +1,7 @@
 //! The important cases, as stories.
 
 mod branches;
+mod caution;
 mod children;
 mod ends;
 mod failures;

@@ -181,3 +181,38 @@ async fn a_run_that_is_being_started_or_ended_at_that_moment_is_not_lost() {
     assert!(started.len() >= 50);
     all_succeed(&heir, &started).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_an_older_version_lives_nothing_is_written_that_it_could_not_read() {
+    let bin = HttpBin::start().await;
+    let database = Database::migrated().await;
+    let sql = database.sql().await;
+    let older = "INSERT INTO executors (executor_id, address, version, event_format, lease_until) \
+        VALUES (gen_random_uuid(), '', '0.0.9', 2, now() + interval '1 hour')";
+    sql.batch_execute(older).await.unwrap();
+    let held = bin.hold("/get");
+    let leaving = server(&database).await;
+    let get = json!({ "url": bin.url("/get") });
+    let run_id = leaving
+        .save_and_start(chain("flow", &[("get", "http_request", get)]), &json!({}))
+        .await;
+    bin.requested("/get", 1).await;
+
+    leaving.stop().await;
+    let format = "SELECT event_format FROM workflow_runs";
+    let format: i16 = sql.query_one(format, &[]).await.unwrap().get(0);
+    drop(held);
+    let heir = server(&database).await;
+
+    assert_eq!(format, 1, "either version may take it");
+    let run = heir.finished_run(&run_id).await;
+    assert_eq!(run.state(), RunState::Succeeded, "{run:?}");
+    assert_eq!(bin.count("/get"), 2);
+    let events = heir.events_after(&run_id, 0).await;
+    assert_sound(&events);
+    assert!(
+        !has(&events, "step_interrupted get"),
+        "{:#?}",
+        kinds(&events)
+    );
+}

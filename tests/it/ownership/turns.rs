@@ -211,6 +211,31 @@ async fn a_server_full_of_one_namespace_starts_the_single_run_of_another_soon() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn on_the_schema_before_this_version_claims_go_by_age() {
+    let floor = Floor::open().await;
+    let old = "DROP INDEX workflow_runs_due_by_namespace; DROP INDEX workflow_runs_in_queue";
+    floor.sql.batch_execute(old).await.unwrap();
+    crowd(&floor, "flood", 0, 200, "-1 hour").await;
+    let builder = TestServer::builder().database(&floor.database);
+
+    let _server = builder.flag("--max-open-runs=8").start().await;
+    let left = "SELECT count(*) FROM workflow_runs WHERE ended_at IS NULL";
+    let wait = async {
+        while floor
+            .sql
+            .query_one(left, &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0)
+            > 0
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("the end of all", wait).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_whose_row_is_held_is_reported_with_who_holds_it() {
     let floor = Floor::open().await;
     let run = floor.run(None, "-10 seconds").await;

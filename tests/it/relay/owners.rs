@@ -1,6 +1,6 @@
 //! Watches outlast the owner of their run, whatever becomes of it, and are relayed again where it goes on.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use synapps::proto::execute_run_response::Message;
 use synapps::proto::{ExecuteRunRequest, RunState};
 
@@ -118,7 +118,7 @@ async fn a_run_that_waits_is_polled_and_relayed_again_when_it_goes_on() {
     let mut seen = Seen::of(&watching, &run_id).await;
     assert!(seen.polling, "nobody drives it");
 
-    let sent = signal(&watching, a_signal(&run_id, "go", &Value::Null)).await;
+    let sent = signal(&watching, a_signal(&run_id, "go", &json!("Hi"))).await;
     assert!(sent.unwrap());
     seen.event("step_started ask").await;
     speech.say("Here");

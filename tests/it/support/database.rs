@@ -85,8 +85,8 @@ impl Database {
     /// Where servers reach it: by the pooler, if there is one between them and Postgres.
     pub fn service_url(&self) -> String {
         match pooler::between() {
-            Some(pooler) => pooler.url(self),
-            None => self.url(),
+            Some(pooler) if self.place.url.is_none() => pooler.url(self),
+            _ => self.url(),
         }
     }
 

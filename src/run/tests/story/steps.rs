@@ -8,9 +8,10 @@ use super::{Story, failure, payload};
 use crate::ids::{FlowId, RunId};
 use crate::run::FAR;
 use crate::run::event::{
-    ApprovalResolved, Asked, Awaited, ChildEnded, ChildStarted, Event, LoopStarted, SignalReceived,
-    StepCancelled, StepExpired, StepFailed, StepOutcomeUnknown, StepResolved, StepRetryScheduled,
-    StepSkipped, StepStarted, StepSucceeded, StepWaiting,
+    ApprovalResolved, Asked, Awaited, ChildEnded, ChildStarted, Event, LoopStarted, RunRecovered,
+    SignalReceived, StepCancelled, StepExpired, StepFailed, StepInterrupted, StepOutcomeUnknown,
+    StepQuarantined, StepResolved, StepRetryScheduled, StepSkipped, StepStarted, StepSucceeded,
+    StepWaiting,
 };
 use crate::run::state::{Decision, Handling, OnItemError, Resolution, RunState, StopCause};
 use crate::usage::Usage;
@@ -29,6 +30,32 @@ impl Story {
         let attempt = self.run.step(self.step(path)).attempt() + 1;
         let path = path.into();
         self.record(StepStarted { path, attempt });
+    }
+
+    /// The process dies, and another one goes on.
+    pub fn dies(&mut self) {
+        self.crash(self.journal.len());
+        let lost = self.run.lost().map(|key| self.run.path(key)).collect();
+        self.record(RunRecovered { lost });
+    }
+
+    /// The process ends in order, and cuts this step's attempt off.
+    pub fn is_interrupted(&mut self, path: &str) {
+        let attempt = self.number(path);
+        self.run.landed(self.step(path));
+        let path = path.into();
+        self.record(StepInterrupted { path, attempt });
+        self.crash(self.journal.len());
+    }
+
+    /// Attempts have died too often.
+    pub fn is_quarantined(&mut self, path: &str) {
+        self.record(StepQuarantined {
+            path: path.into(),
+            attempt: self.number(path),
+            started_at: self.now,
+            error: failure("POISON"),
+        });
     }
 
     /// The attempt succeeds.
