@@ -67,7 +67,7 @@ pub struct Serve {
     #[command(flatten)]
     pub direct: Direct,
 
-    /// Whether pending migrations are run at start, or refused
+    /// Whether pending migrations are run at start, or left to somebody else: one may then be pending, more are refused
     #[arg(
         long,
         env = "SYNAPPS_MIGRATE",

@@ -123,7 +123,7 @@ pub struct Database {
 pub enum Migrate {
     /// They are run first, under a lock in the database.
     Auto,
-    /// The service refuses to start while one is pending.
+    /// They are left to somebody else; the service refuses to start while more than the last one is pending.
     Off,
 }
 

@@ -173,7 +173,11 @@ impl Watch {
                     Err(RecvError::Closed) => return self.drain(),
                 },
                 () = tokio::time::sleep_until(review_at) => {
-                    self.review().await?;
+                    match self.review().await {
+                        // What is gone is found by the next one as well.
+                        Err(Stop::Because(error)) if error.is_outage() => {}
+                        reviewed => reviewed?,
+                    }
                     review_at = Instant::now() + heartbeat;
                 }
                 () = tokio::time::sleep_until(self.last_sent + heartbeat) => {

@@ -217,7 +217,10 @@ impl<E: Entry> Lane<E> {
                 }
                 Class::Other => {
                     self.report(&failure, batch.len());
-                    self.account.failed(began);
+                    if !self.was_aside {
+                        // What is aside fails again and again, and may be alone in that.
+                        self.account.failed(began);
+                    }
                     pause(&mut wait).await;
                     if let Some(unwritten) = self.examine(batch).await {
                         self.part(unwritten, &mut open);

@@ -44,5 +44,7 @@ mod secrets;
 mod semantics;
 mod service;
 mod support;
+mod trouble;
+mod upgrade;
 mod watch;
 mod watch_runs;

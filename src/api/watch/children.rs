@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::cursor::{Admitted, Cursor};
 use crate::api::Api;
 use crate::api::convert::event::{Setting, Show, event};
-use crate::api::status::Result;
+use crate::api::status::{Error, Result};
 use crate::engine;
 use crate::hub::Signal;
 use crate::ids::{RunId, RunKey, StepPath};
@@ -27,6 +27,8 @@ use crate::store::events;
 const AT_ONCE: usize = 16;
 /// How many messages wait for the watch to send them.
 const BACKLOG: usize = 16;
+/// How long a child waits before it asks a database again that is away.
+const AGAIN: Duration = Duration::from_millis(500);
 /// How long after its parent has been told of it a child may come into being.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -159,8 +161,8 @@ impl Shared {
         };
         let row = tokio::time::timeout(PATIENCE, async {
             loop {
-                match engine.row(&child.key).await {
-                    Err(engine::Error::RunNotFound(_)) => {
+                match outlast(|| async { Ok(engine.row(&child.key).await?) }).await {
+                    Err(Error::Engine(engine::Error::RunNotFound(_))) => {
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                     found => return found,
@@ -170,9 +172,9 @@ impl Shared {
         let row = row
             .await
             .map_err(|_| engine::Error::RunNotFound(child.key.run_id))??;
-        let graph = engine
-            .graph(&child.key.namespace, row.flow_key, row.revision)
-            .await?;
+        let (namespace, flow_key) = (&child.key.namespace, row.flow_key);
+        let graph = || async { Ok(engine.graph(namespace, flow_key, row.revision).await?) };
+        let graph = outlast(graph).await?;
         let setting = Setting {
             revision: row.revision,
             graph: &graph,
@@ -205,9 +207,12 @@ impl Shared {
     ) -> Result<bool> {
         let (payloads, rows) = super::page(self.include_payloads);
         loop {
-            let mut conn = self.api.engine.store().conn().await?;
-            let page = events::page(&mut conn, &child.key, cursor.last(), rows, payloads).await?;
-            drop(conn);
+            let after = cursor.last();
+            let page = || async {
+                let mut conn = self.api.engine.store().conn().await?;
+                Ok(events::page(&mut conn, &child.key, after, rows, payloads).await?)
+            };
+            let page = outlast(page).await?;
             if page.is_empty() {
                 return Ok(false);
             }
@@ -232,7 +237,7 @@ impl Shared {
         };
         for recorded in events {
             self.notice(&child.key, &recorded.event);
-            let completed = self.api.with_output(&child.key, recorded).await?;
+            let completed = outlast(|| self.api.with_output(&child.key, recorded)).await?;
             let recorded = completed.as_ref().unwrap_or(recorded);
             let message = ChildEvent {
                 run_id: child.key.run_id.to_string(),
@@ -249,5 +254,18 @@ impl Shared {
             }
         }
         Ok(false)
+    }
+}
+
+/// What a call gives, which is repeated while the database is away; the watch is what gives up.
+async fn outlast<T, F>(call: impl Fn() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    loop {
+        match call().await {
+            Err(error) if error.is_outage() => tokio::time::sleep(AGAIN).await,
+            done => return done,
+        }
     }
 }

@@ -28,6 +28,7 @@ pub struct Binary {
     log: Log,
     database: Database,
     flags: Vec<String>,
+    program: String,
 }
 
 /// What a process has written to its standard error so far.
@@ -89,14 +90,33 @@ impl Binary {
     /// have again: see `synapps::crash_points`.
     pub async fn start_armed(database: &Database, flags: &[&str], points: &str) -> Self {
         let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
-        Self::launch(database.clone(), flags, points).await
+        Self::launch(PROGRAM.to_owned(), database.clone(), flags, points).await
     }
 
-    async fn launch(database: Database, flags: Vec<String>, points: &str) -> Self {
-        let mut child = command(&["serve", "--log-format=json"])
-            .args(with_defaults(&flags))
-            .args(database.service_flags())
-            .env("DATABASE_URL", database.service_url())
+    /// Starts the program of the release before this one, whose path is in `SYNAPPS_TEST_PREVIOUS`: `None`, with a word
+    /// about it, where it is not set. `scripts/previous-binary` makes it.
+    pub async fn start_previous(database: &Database, flags: &[&str]) -> Option<Self> {
+        let Ok(program) = std::env::var("SYNAPPS_TEST_PREVIOUS") else {
+            println!("left out: SYNAPPS_TEST_PREVIOUS is not set (scripts/previous-binary)");
+            return None;
+        };
+        let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
+        Some(Self::launch(program, database.clone(), flags, "").await)
+    }
+
+    async fn launch(program: String, database: Database, flags: Vec<String>, points: &str) -> Self {
+        let mut all = with_defaults(&flags);
+        let url = if program == PROGRAM {
+            all.extend(database.service_flags());
+            database.service_url()
+        } else {
+            // The program before this one knows nothing of these.
+            all.retain(|flag| !flag.starts_with("--notify="));
+            database.url()
+        };
+        let mut child = command_of(&program, &["serve", "--log-format=json"])
+            .args(all)
+            .env("DATABASE_URL", url)
             .env("FAILPOINTS", points)
             .stdout(Stdio::null())
             .spawn()
@@ -113,6 +133,7 @@ impl Binary {
             log,
             database,
             flags,
+            program,
         }
     }
 
@@ -120,7 +141,7 @@ impl Binary {
     pub async fn restart(mut self) -> Self {
         self.flags.retain(|flag| !flag.starts_with("--listen="));
         self.flags.push(format!("--listen={}", self.address));
-        Self::launch(self.database, self.flags, "").await
+        Self::launch(self.program, self.database, self.flags, "").await
     }
 
     /// Kills it as a crash does: it cannot do anything about it.
@@ -202,7 +223,12 @@ pub async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
 
 /// The program, without what this process has been set in its environment, killed when the test ends.
 fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(PROGRAM);
+    command_of(PROGRAM, arguments)
+}
+
+/// The same of another build of it.
+fn command_of(program: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars() {
         if name.starts_with("SYNAPPS_") || name == "DATABASE_URL" {
             command.env_remove(name);

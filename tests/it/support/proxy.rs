@@ -197,10 +197,14 @@ impl Proxy {
 }
 
 impl Shared {
-    /// Notes that a statement is executed, and takes the trap if it is set for it.
-    fn pass(&self, text: &str) -> Option<Trap> {
+    /// Notes that a statement is executed, or was to be.
+    fn note(&self, text: &str) {
         self.log.lock().unwrap().push(text.to_owned());
         self.executed.send_modify(|count| *count += 1);
+    }
+
+    /// Takes the trap if it is set for this statement.
+    fn step_into(&self, text: &str) -> Option<Trap> {
         let mut trap = self.trap.lock().unwrap();
         trap.take_if(|trap| text.contains(&trap.part))
     }
@@ -281,8 +285,11 @@ async fn requests(
             return;
         }
         if let Some(text) = statements.executed_by(&message) {
-            trap = shared.pass(&text).or(trap);
             refusal = shared.refusals.of_statement(&text);
+            shared.note(&text);
+            if refusal.is_none() {
+                trap = shared.step_into(&text).or(trap);
+            }
         }
         if let Some(refused) = &refusal {
             // Nothing of it is sent; the answer comes where the server's would.
