@@ -185,7 +185,7 @@ impl<E: Entry> Lane<E> {
             let failure = match self.write(&batch).await {
                 Ok(written) => {
                     wait = BACKOFF.0;
-                    self.account.succeeded();
+                    self.account.settled();
                     let (held, doubtful): (Vec<_>, Vec<_>) = batch
                         .into_iter()
                         .partition(|posted| written.contains(&posted.entry.key().run_id));
@@ -206,7 +206,7 @@ impl<E: Entry> Lane<E> {
                     self.part(batch, &mut open);
                 }
                 Class::BadRow => {
-                    self.account.succeeded();
+                    self.account.settled();
                     open.extend(self.isolate(batch, &failure).await);
                 }
                 Class::Lost | Class::Refusing => {
@@ -224,6 +224,10 @@ impl<E: Entry> Lane<E> {
                     }
                 }
             }
+        }
+        if self.aside.is_empty() {
+            // Also where all was given up: else nothing new would ever be taken on.
+            self.account.settled();
         }
     }
 

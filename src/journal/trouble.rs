@@ -44,8 +44,8 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// The database did what was asked.
-    pub(super) fn succeeded(&mut self) {
+    /// The database did what was asked, or nothing is to be asked any more: then the next attempt tells.
+    pub(super) fn settled(&mut self) {
         self.since = None;
         if std::mem::take(&mut self.is_told) {
             self.trouble.lanes.send_modify(|lanes| *lanes -= 1);
@@ -64,7 +64,7 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        self.succeeded();
+        self.settled();
     }
 }
 
@@ -84,7 +84,7 @@ mod tests {
         account.failed(Instant::now());
         assert_eq!(*lanes.borrow(), 1);
 
-        account.succeeded();
+        account.settled();
         assert_eq!(*lanes.borrow(), 0);
         account.failed(Instant::now() - PATIENCE);
         assert_eq!(*lanes.borrow(), 1, "one attempt that took long says it all");

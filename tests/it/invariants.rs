@@ -5,6 +5,7 @@
 
 mod effects;
 mod journals;
+mod proof;
 mod watched;
 
 use std::collections::BTreeMap;
