@@ -24,6 +24,7 @@ pub mod payloads;
 mod plan;
 mod pool;
 pub mod queue;
+mod renewal;
 mod resolve;
 mod retry;
 pub mod signal;

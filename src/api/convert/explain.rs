@@ -114,12 +114,7 @@ fn obstacle(reason: &Reason) -> Obstacle {
             "attempts of any run of this process coming to their end, or a higher SYNAPPS_MAX_CONCURRENT_STEPS",
         )
         .with(limit_of(steps, *in_use, *limit)),
-        Reason::Probing { steps } => Told::new(
-            ObstacleKind::Probe,
-            format!("attempts at {} steps have ended with their process, and the next ones are made one at a time", steps.len()),
-            "its turn: each process makes one such attempt at a time",
-        )
-        .with(limit_of(steps, 1, 1)),
+        Reason::Probing { steps } => probing(steps),
         Reason::ParallelLimit { steps, limit } => Told::new(
             ObstacleKind::ParallelLimit,
             format!("{} steps could begin, and {limit} are executed, which is the most for this run", steps.len()),
@@ -166,6 +161,18 @@ fn obstacle(reason: &Reason) -> Obstacle {
         rpc: told.rpc.to_owned(),
         detail: told.detail,
     }
+}
+
+fn probing(steps: &[StepPath]) -> Told {
+    Told::new(
+        ObstacleKind::Probe,
+        format!(
+            "attempts at {} steps have ended with their process, and the next ones are made one at a time",
+            steps.len()
+        ),
+        "its turn: each process makes one such attempt at a time",
+    )
+    .with(limit_of(steps, 1, 1))
 }
 
 fn ended(state: RunState) -> Told {
