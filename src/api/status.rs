@@ -132,9 +132,8 @@ impl Error {
     /// Whether the database could not answer, and may later.
     #[must_use]
     pub fn is_outage(&self) -> bool {
-        let store = match self {
-            Self::Store(error) | Self::Engine(engine::Error::Store(error)) => error,
-            _ => return false,
+        let (Self::Store(store) | Self::Engine(engine::Error::Store(store))) = self else {
+            return false;
         };
         match store.class() {
             Class::Lost | Class::Again | Class::Refusing => true,

@@ -136,9 +136,10 @@ impl<E: Entry> Lane<E> {
             self.was_aside = true;
             return Some(vec![again]);
         }
-        let first = match self.held_back.take() {
-            Some(posted) => posted,
-            None => tokio::select! {
+        let first = if let Some(posted) = self.held_back.take() {
+            posted
+        } else {
+            tokio::select! {
                 posted = self.queue.recv() => match posted {
                     Some(posted) => posted,
                     None if self.aside.is_empty() => return None,
@@ -149,7 +150,7 @@ impl<E: Entry> Lane<E> {
                 },
                 // It is taken at the next turn.
                 () = self.aside.due() => return Some(Vec::new()),
-            },
+            }
         };
         let mut exclusive: HashSet<String> = first.entry.exclusive().into_iter().collect();
         let (mut events, mut bytes) = size(&first.entry);

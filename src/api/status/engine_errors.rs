@@ -10,6 +10,7 @@ use crate::engine::queue::Bound;
 use crate::ids::FlowId;
 
 /// Why the engine refuses.
+#[expect(clippy::too_many_lines, reason = "one arm for each error")]
 pub(super) fn status(error: engine::Error) -> Status {
     match error {
         engine::Error::Store(error) => store_errors::status(&error),
