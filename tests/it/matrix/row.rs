@@ -65,9 +65,11 @@ impl Row {
     /// Starts the process that the fault is to strike when it comes to the boundary.
     pub async fn victim(&self, fault: Fault) -> Victim {
         let Boundary { point, passes, .. } = &*self.boundary;
-        let passes = (*passes > 0)
-            .then(|| format!("{passes}*off->"))
-            .unwrap_or_default();
+        let passes = if *passes > 0 {
+            format!("{passes}*off->")
+        } else {
+            String::new()
+        };
         let points = format!("{point}={passes}1*return({})", fault.action());
         let proxy = Proxy::start().await;
         let url = format!("--database-url={}", proxy.url(&self.database));

@@ -28,7 +28,8 @@ impl Chance {
 
     /// A time between two.
     pub fn between(&mut self, least: Duration, most: Duration) -> Duration {
-        let span = u64::try_from((most - least).as_millis()).unwrap();
+        let span = most.saturating_sub(least).as_millis();
+        let span = u64::try_from(span).unwrap();
         least + Duration::from_millis(self.below(span + 1))
     }
 
