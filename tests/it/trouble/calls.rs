@@ -34,7 +34,6 @@ async fn ask_everything(calls: &Calls, run: &str) -> Vec<(&'static str, Option<S
     let flow_id = || "paying".to_owned();
     macro_rules! ask {
         ($client:ident . $method:ident ( $request:ident { $($field:ident : $value:expr),* } )) => {{
-            #[allow(clippy::needless_update, reason = "some requests have no further field")]
             let request = $request { $($field: $value,)* ..$request::default() };
             let answer = bounded(SOON, stringify!($method), $client.$method(request)).await;
             (stringify!($method), answer.err())
