@@ -55,7 +55,8 @@ impl Engine {
                         && error.sql_state() != Some(TOO_MANY_CONNECTIONS)
                     {
                         parts.store.distrust_connections();
-                        if !is_cut && !parts.lease.is_firm() {
+                        let is_silent = error.sql_state().is_none();
+                        if is_silent && !is_cut && !parts.lease.is_firm() {
                             // Nobody knows whether what is asked will ever be answered.
                             parts.store.cut_connections();
                             is_cut = true;
