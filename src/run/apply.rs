@@ -80,7 +80,6 @@ impl Run {
                 }
                 self.history.wait_reason = Some(event.reason);
                 self.history.waits_until = Some(event.until);
-                self.waits_with_care();
             }
             Event::RunPaused(_) => {
                 self.history.state = RunState::Paused;

@@ -51,20 +51,6 @@ impl Run {
         })
     }
 
-    /// Ends the caution of a run that waits if it is past where it died: all that could be tried has been, and whatever was
-    /// lost has come to its end. What follows on that may be what has killed, unseen.
-    pub(super) fn waits_with_care(&mut self) {
-        if !self.history.cautious || self.history.state != RunState::Waiting {
-            return;
-        }
-        let mut scopes = self.history.scopes.values();
-        let was_lost = scopes.any(|scope| {
-            let mut steps = scope.steps();
-            steps.any(|(_, step)| step.died_at > 0 && !step.state.is_final())
-        });
-        self.history.cautious = was_lost;
-    }
-
     pub(super) fn recovered(&mut self, event: &RunRecovered) -> Result<(), String> {
         for path in &event.lost {
             let key = self.open_step(path)?;
