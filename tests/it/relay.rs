@@ -99,7 +99,7 @@ impl Seen {
     }
 
     /// All that has come once the run has ended, and that it has been seen whole.
-    async fn to_the_end(self) -> Vec<WatchRunResponse> {
+    async fn rest(self) -> Vec<WatchRunResponse> {
         let (after, error) = to_the_end(self.watch).await;
         assert!(error.is_none(), "{error:?}");
         let all = [self.messages, after].concat();
@@ -109,7 +109,7 @@ impl Seen {
 
     /// The same of a run that has succeeded: its events, each once.
     async fn succeeded(self, server: &Calls, run_id: &str) -> Vec<RunEvent> {
-        let events = events_of(&self.to_the_end().await);
+        let events = events_of(&self.rest().await);
         assert_gapless(&events);
         let run = server.get(run_id).await;
         assert_eq!(run.state(), RunState::Succeeded, "{run:?}");

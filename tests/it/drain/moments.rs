@@ -1,7 +1,7 @@
 //! What a run may be doing when its process is told to stop.
 
 use serde_json::json;
-use synapps::proto::{RetryPolicy, RunState, StartRunRequest, StepState};
+use synapps::proto::{RetryPolicy, RunState, StartRunRequest, StepAttempt, StepState};
 
 use super::LEASE;
 use crate::control::{a_signal, signal};
@@ -53,7 +53,7 @@ async fn an_attempt_that_was_cut_off_counts_for_nothing() {
     assert!(!has(&events, "run_recovered"), "{said:#?}");
     let steps = heir.steps(&run_id, "").await;
     let get = steps.iter().find(|step| step.node_id == "get").unwrap();
-    let states: Vec<StepState> = get.attempts.iter().map(|attempt| attempt.state()).collect();
+    let states: Vec<StepState> = get.attempts.iter().map(StepAttempt::state).collect();
     assert_eq!(
         states,
         [StepState::Failed, StepState::Failed, StepState::Succeeded]

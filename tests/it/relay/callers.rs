@@ -68,7 +68,7 @@ async fn a_run_is_cancelled_through_another_replica_and_its_watchers_there_see_i
     };
     other.runs().cancel_run(request).await.unwrap();
 
-    let events = events_of(&seen.to_the_end().await);
+    let events = events_of(&seen.rest().await);
     assert_gapless(&events);
     assert!(has(&events, "run_cancelled"), "{events:#?}");
     let request = GetRunRequest {

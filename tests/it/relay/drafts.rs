@@ -29,7 +29,7 @@ async fn tokens_are_seen_on_another_replica_before_the_step_ends_also_by_who_com
     speech.say("Ada");
     speech.end();
 
-    let late = late.to_the_end().await;
+    let late = late.rest().await;
     let events = seen.succeeded(&other, &run_id).await;
     assert!(crate::support::history::has(&events, "step_succeeded ask"));
     let run = owner.get(&run_id).await;

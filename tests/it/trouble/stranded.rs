@@ -23,15 +23,15 @@ async fn runs_whose_claim_was_committed_and_not_answered_are_found_and_driven() 
     let refused = proxy.count(TICK);
     proxy.executed(TICK, refused + 1).await;
     let cancel = server.cancel(&run);
-    let (asked, lost) = tokio::join!(cancel, async {
+    let lose = async {
         let due = "SELECT count(*) FROM run_inbox";
         let letter = async { while number(&sql, due).await == 0 {} };
         within("the letter", letter).await;
         let lost = proxy.cut_at(TICK, Cut::BeforeAnswer);
         proxy.relent();
-        lost
-    });
-    within("the lost answer", lost).await.unwrap();
+        within("the lost answer", lost).await.unwrap();
+    };
+    let (asked, ()) = tokio::join!(cancel, lose);
 
     asked.unwrap();
     let run = server.finished_run(&run).await;
