@@ -42,7 +42,7 @@ use crate::run::scope::StepKey;
 use crate::run::state::StopCause;
 use crate::store::inbox::Letter;
 
-use self::places::Places;
+use self::places::{Places, Probing};
 
 pub use self::begin::{Adopted, adopt, born};
 pub use self::inside::Inside;
@@ -117,6 +117,8 @@ pub struct Driver {
     /// Attempts that may start once the event that says so is durable.
     gated: Vec<(i64, Assignment)>,
     places: Places,
+    /// The places of suspects that this run's attempts have.
+    probes: HashMap<StepKey, Probing>,
     /// Makes the run's output.
     finish: Option<BoxFuture<'static, finish::Finished>>,
     /// Children that may start once the event that says so is durable.
@@ -194,6 +196,7 @@ impl Driver {
     /// Drives the run until it ends, waits, or is somebody else's.
     pub async fn drive(mut self) -> Exit {
         loop {
+            self.end_probes();
             if self.draining {
                 self.leave_off();
             } else {

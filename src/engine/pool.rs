@@ -20,10 +20,21 @@ pub struct Pool {
 
 /// One attempt's place in the pool; free again on drop.
 #[derive(Debug)]
-#[expect(dead_code, reason = "held for its drop")]
 pub struct Slot {
+    #[expect(dead_code, reason = "held for its drop")]
     slot: OwnedSemaphorePermit,
-    probe: Option<OwnedSemaphorePermit>,
+    probe: Option<Probe>,
+}
+
+/// The one place for suspects; free again on drop.
+#[derive(Debug)]
+pub struct Probe(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+
+impl Slot {
+    /// Takes out the place for suspects, which is to be held for longer than the slot.
+    pub fn take_probe(&mut self) -> Option<Probe> {
+        self.probe.take()
+    }
 }
 
 /// Which place an attempt takes.
@@ -63,7 +74,7 @@ impl Pool {
     pub fn try_take(&self, place: Place) -> Option<Slot> {
         let probe = match place {
             Place::Slot => None,
-            Place::Probe => Some(Arc::clone(&self.probe).try_acquire_owned().ok()?),
+            Place::Probe => Some(Probe(Arc::clone(&self.probe).try_acquire_owned().ok()?)),
         };
         let slot = Arc::clone(&self.slots).try_acquire_owned().ok()?;
         Some(Slot { slot, probe })
@@ -75,7 +86,7 @@ impl Pool {
         // The rarer one first: who has a slot does not wait.
         let probe = match place {
             Place::Slot => None,
-            Place::Probe => Some(self.probe.acquire_owned().await.expect(OPEN)),
+            Place::Probe => Some(Probe(self.probe.acquire_owned().await.expect(OPEN))),
         };
         let slot = self.slots.acquire_owned().await.expect(OPEN);
         Slot { slot, probe }

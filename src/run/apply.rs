@@ -80,10 +80,6 @@ impl Run {
                 }
                 self.history.wait_reason = Some(event.reason);
                 self.history.waits_until = Some(event.until);
-                if self.history.state == RunState::Waiting {
-                    // All that could be tried has been, so that it is past where it died.
-                    self.history.cautious = false;
-                }
             }
             Event::RunPaused(_) => {
                 self.history.state = RunState::Paused;

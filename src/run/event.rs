@@ -120,7 +120,7 @@ events! {
         deadline: DateTime<Utc>,
     },
     /// The run was taken over from an executor that died. From here on it goes cautiously: each attempt is durable before it
-    /// begins, whatever its effect, until the run waits or ends.
+    /// begins, whatever its effect, until the run ends.
     RunRecovered = "run_recovered" {
         /// Steps whose attempt was open when the executor died, and may be what killed it.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]

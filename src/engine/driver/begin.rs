@@ -148,6 +148,7 @@ impl Driver {
             held: Vec::new(),
             gated: Vec::new(),
             places: super::Places::default(),
+            probes: HashMap::new(),
             finish: None,
             orders: Vec::new(),
             unborn: Arc::default(),

@@ -7,10 +7,10 @@ use futures_util::FutureExt;
 use serde_json::Map;
 use tracing::warn;
 
-use super::{Driver, SHORT_WAIT};
+use super::{Driver, Probing, SHORT_WAIT};
 use crate::applet::{self, Effect};
 use crate::engine::attempt::{Assignment, Task, fly};
-use crate::engine::pool::Place;
+use crate::engine::pool::{Place, Slot};
 use crate::run::event::{
     Failure, RunCancelled, RunFailed, RunResumed, RunStarted, RunWaiting, StepExpired,
     StepOutcomeUnknown, StepQuarantined, StepSkipped, StepStarted,
@@ -215,13 +215,16 @@ impl Driver {
             self.launch(assignment);
             return true;
         }
-        let slot = match self.place(key, waited) {
+        let mut slot = match self.place(key, waited) {
             None => None,
             Some(place) => match self.places.take(&self.parts.pool, place) {
                 None => return false,
                 taken => taken,
             },
         };
+        if let Some(probe) = slot.as_mut().and_then(Slot::take_probe) {
+            self.probes.insert(key, Probing::new(probe));
+        }
         let gate = if waited {
             self.run.last_sequence()
         } else {

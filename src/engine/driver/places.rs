@@ -1,8 +1,8 @@
 //! Places of the pool that a run has asked for: one of each kind at a time, so that no run hoards them.
 
-use super::at_hand;
+use super::{Driver, at_hand};
 use crate::applet::BoxFuture;
-use crate::engine::pool::{Place, Pool, Slot};
+use crate::engine::pool::{Place, Pool, Probe, Slot};
 
 /// What a run has asked the pool for.
 #[derive(Default)]
@@ -58,5 +58,32 @@ impl Places {
                 self.probe = Asked { request: None, spare: Some(slot) };
             }
         }
+    }
+}
+
+/// The place of suspects, which an attempt has until what came of it is durable: an attempt that has ended in memory only
+/// dies all the same, with whichever suspect comes next.
+pub(super) struct Probing {
+    #[expect(dead_code, reason = "held for its drop")]
+    probe: Probe,
+    /// The last event when the attempt was found to have ended.
+    ended_at: Option<i64>,
+}
+
+impl Probing {
+    pub(super) fn new(probe: Probe) -> Self {
+        let ended_at = None;
+        Self { probe, ended_at }
+    }
+}
+
+impl Driver {
+    /// Gives the places of suspects back whose attempts have ended for good.
+    pub(super) fn end_probes(&mut self) {
+        let (committed, last) = (self.committed, self.run.last_sequence());
+        let flying = &self.flying;
+        self.probes.retain(|key, probing| {
+            flying.contains_key(key) || *probing.ended_at.get_or_insert(last) > committed
+        });
     }
 }

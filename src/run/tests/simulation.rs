@@ -69,6 +69,8 @@ pub(super) struct Simulation {
     /// How many events are durable.
     committed: usize,
     flights: BTreeMap<StepKey, Flight>,
+    /// Attempts with the place for suspects, and the last event when they had ended.
+    probes: BTreeMap<StepKey, Option<i64>>,
     stopping: Option<StopCause>,
     /// Steps that were told to end because their item has failed.
     told: BTreeSet<StepKey>,
@@ -89,8 +91,6 @@ struct Flight {
     started_at: DateTime<Utc>,
     /// The event that has to be durable before it may begin; `None` once it has begun.
     gate: Option<i64>,
-    /// Whether it takes the one place for suspects.
-    probes: bool,
     task: Task,
 }
 
@@ -148,6 +148,7 @@ impl Simulation {
             chance,
             applets,
             flights: BTreeMap::new(),
+            probes: BTreeMap::new(),
             stopping: None,
             told: BTreeSet::new(),
             told_children: BTreeMap::new(),
@@ -212,8 +213,17 @@ impl Simulation {
         self.flights.len() < self.parallel_steps && !self.is_probing()
     }
 
+    /// Whether the one place for suspects is taken: until what came of an attempt is durable.
     fn is_probing(&self) -> bool {
-        self.flights.values().any(|flight| flight.probes)
+        !self.probes.is_empty()
+    }
+
+    fn end_probes(&mut self) {
+        let (committed, last) = (self.durable(), self.story.run.last_sequence());
+        let flights = &self.flights;
+        self.probes.retain(|key, ended_at| {
+            flights.contains_key(key) || *ended_at.get_or_insert(last) > committed
+        });
     }
 
     /// The journal commits, or else an attempt ends, or else what somebody is waited for comes, or else time passes.

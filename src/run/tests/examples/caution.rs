@@ -1,5 +1,7 @@
 //! Processes that die during steps, and processes that end in order.
 
+use chrono::TimeDelta;
+
 use crate::flow::Effect::{AtMostOnce, Idempotent, Pure};
 use crate::run::state::{Resolution, StepState, WaitReason};
 use crate::run::tests::shapes::graph;
@@ -26,13 +28,27 @@ fn a_step_whose_attempts_die_three_times_is_put_aside_until_somebody_decides() {
     let reason = WaitReason::OutcomeUnknown;
     assert_eq!(story.next(), [Command::Wait { reason, until }]);
     story.parks(reason, until);
-    assert!(!story.run.is_cautious(), "it is past where it died");
-
     story.is_resolved("put", Resolution::Retry);
 
     let again = story.attempt("put", QUARANTINED_AFTER + 1);
     assert!(story.next().contains(&again));
     assert_eq!(story.run.deaths(put), 0);
+}
+
+#[test]
+fn a_run_goes_cautiously_to_its_end_whatever_it_waits_for() {
+    let mut story = Story::started(graph(&[("put", Idempotent)], &[]));
+    story.dies();
+
+    // What follows on the wait may be what has killed, while the end of the wait was in memory only.
+    let until = story.now + TimeDelta::minutes(1);
+    story.parks(WaitReason::Retry, until);
+    assert!(story.run.is_cautious());
+
+    story.starts("put");
+    story.fails("put");
+    story.is_tried_again();
+    assert!(!story.run.is_cautious());
 }
 
 #[test]

@@ -22,6 +22,7 @@ impl Simulation {
     /// Does all that can be done now.
     pub(super) fn decide(&mut self, asked: &impl Fn(&Self, &[Command])) {
         for _ in 0..MOST_ROUNDS {
+            self.end_probes();
             if self.before_end.is_some() || self.finishing || self.killed {
                 return;
             }
@@ -163,8 +164,8 @@ impl Simulation {
             })
         };
         self.fly(key, number, Task::Run(woken), gate);
-        if let Some(flight) = self.flights.get_mut(&key) {
-            flight.probes = probes;
+        if probes {
+            self.probes.insert(key, None);
         }
         if is_free || gate <= self.durable() {
             self.launch(key);
@@ -194,7 +195,6 @@ impl Simulation {
             number,
             started_at: going_on.map_or(self.story.now, |attempt| attempt.started_at),
             gate: Some(gate),
-            probes: false,
             task,
         };
         let doubled = self.flights.insert(key, flight);

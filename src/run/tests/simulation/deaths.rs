@@ -71,6 +71,7 @@ impl Simulation {
         self.story.crash(kept);
         self.committed = kept;
         self.flights.clear();
+        self.probes.clear();
         self.stopping = None;
         self.told.clear();
         let durable = self.durable();
