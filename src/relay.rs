@@ -1,6 +1,6 @@
 //! What happens in runs that another replica drives, brought to those who watch them here, drafts included.
 //!
-//! The [`Keeper`](keeper::Keeper) of the watching replica opens one stream for each run that is watched here and driven
+//! The `Keeper` of the watching replica opens one stream for each run that is watched here and driven
 //! elsewhere, however many watch it, and feeds the hub from it; so watches do not know where a run is. The [`Service`]
 //! of the owner tells what its own hub brings. A relay is never the truth: the engine goes on polling the runs that are
 //! watched, so that a stream which is cut, silent or refused costs time and drafts, and nothing else.

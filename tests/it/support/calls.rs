@@ -123,8 +123,11 @@ impl Calls {
             run_id: run_id.to_owned(),
             view: view.into(),
         };
-        let answer = self.runs().get_run(request).await;
-        answer.unwrap().into_inner().run.unwrap()
+        let answer = patiently(|| {
+            let (mut runs, request) = (self.runs(), request.clone());
+            async move { runs.get_run(request).await }
+        });
+        answer.await.unwrap().into_inner().run.unwrap()
     }
 
     /// Begins to watch a run after this sequence, with payloads in the events.
