@@ -56,10 +56,10 @@ impl Driver {
         number: u32,
         waited: bool,
     ) -> Option<bool> {
-        // A step that was tried here before is this run's own affair.
-        if key.scope != ScopeId::TOP || number > 1 || waited {
+        if key.scope != ScopeId::TOP || waited {
             return None;
         }
+        // Also where the step was tried before: it was cut off while it took its output, or runs for the same reason again.
         match self.due(key.node) {
             Due::Runs => None,
             Due::Later => Some(false),

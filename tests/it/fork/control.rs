@@ -4,7 +4,7 @@
 use serde_json::json;
 use synapps::proto::{
     DeleteRunRequest, DiffRunsRequest, DiffRunsResponse, RetryRunRequest, RunState,
-    SignalRunRequest,
+    SignalRunRequest, StepState,
 };
 use tonic::Code;
 
@@ -94,6 +94,38 @@ async fn a_fork_that_failed_is_retried_with_what_it_had_taken() {
         (bin.count("/left"), bin.count("/right"), bin.count("/after")),
         (1, 1, 3)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_being_taken_when_another_step_failed_is_taken_at_the_retry() {
+    let server = TestServer::start().await;
+    let bin = HttpBin::start().await;
+    answers(&bin, "/right", &json!("x".repeat(60_000)));
+    let run_id = server.save_and_start(two_ways(&bin), &json!({})).await;
+    server.finished_run(&run_id).await;
+    bin.answer("/after", Answer::status(404));
+    let sql = server.database().sql().await;
+    sql.batch_execute("BEGIN; LOCK TABLE payload_chunks")
+        .await
+        .unwrap();
+    let run = forked(&server, from(&run_id, &["after"])).await;
+    assert_eq!(run.state(), RunState::Failed);
+    assert_eq!(step(&run, "right").state(), StepState::Cancelled);
+    let last = run.last_sequence;
+
+    sql.batch_execute("COMMIT").await.unwrap();
+    bin.answer("/after", Answer::status(200));
+    let retry = RetryRunRequest {
+        run_id: run.run_id.clone(),
+    };
+    server.runs().retry_run(retry).await.unwrap();
+    server.watched(&run.run_id, last).await;
+    let run = server.get(&run.run_id).await;
+
+    assert_eq!(run.state(), RunState::Succeeded, "{run:?}");
+    assert_gapless(&server.events_after(&run.run_id, 0).await);
+    assert_eq!((step(&run, "right").attempt, bin.count("/right")), (2, 1));
+    assert!(reused(&run).contains(&"right"), "{run:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
