@@ -67,7 +67,7 @@ async fn a_run_that_is_taken_over_in_the_middle_of_its_flush_is_dropped_and_its_
     let moves = runs.iter().map(|run| desk.step(run, 2, "a")).collect();
     let posted = gate.post(moves).await;
     gate.open().await;
-    desk.somebody_waits_for_a_lock().await;
+    desk.database.somebody_waits_for_a_lock().await;
     thief.batch_execute("COMMIT").await.unwrap();
 
     let verdicts = posted.verdicts().await;
@@ -191,7 +191,7 @@ async fn a_letter_that_comes_while_the_end_waits_for_the_row_is_not_passed_over(
 
     let (journal, end) = (desk.journal.clone(), desk.end(&run, 2, Some(0)));
     let ending = tokio::spawn(async move { journal.append(end).await.unwrap() });
-    desk.somebody_waits_for_a_lock().await;
+    desk.database.somebody_waits_for_a_lock().await;
     caller.batch_execute("COMMIT").await.unwrap();
 
     assert_eq!(
@@ -231,7 +231,7 @@ async fn a_flush_in_a_deadlock_is_written_in_the_end() {
         .post(runs.iter().map(|run| desk.step(run, 2, "a")).collect())
         .await;
     gate.open().await;
-    desk.somebody_waits_for_a_lock().await;
+    desk.database.somebody_waits_for_a_lock().await;
 
     let lock = "SELECT 1 FROM workflow_runs WHERE run_id = $1 FOR UPDATE";
     let locked = other.query(lock, &[&runs[0].run_id.uuid()]).await;
@@ -257,7 +257,7 @@ async fn watchers_are_told_after_the_commit_and_of_nothing_that_was_not_written(
     let entry = desk.step(&runs[0], 2, "a");
     let (journal, posted) = (desk.journal.clone(), entry.clone());
     let verdict = tokio::spawn(async move { journal.append(posted).await.unwrap() });
-    desk.somebody_waits_for_a_lock().await;
+    desk.database.somebody_waits_for_a_lock().await;
     let mut signal = Box::pin(watch.next());
     assert!(poll!(&mut signal).is_pending(), "nothing is committed yet");
     holder.batch_execute("ROLLBACK").await.unwrap();

@@ -67,7 +67,7 @@ async fn of_births_with_one_request_id_that_are_posted_together_the_first_is_bor
     elsewhere.batch_execute(take).await.unwrap();
     let (journal, held) = (desk.journal.clone(), named(&desk, "held", 0));
     let held = tokio::spawn(async move { journal.bear(held).await.unwrap() });
-    desk.somebody_waits_for_a_lock().await;
+    desk.database.somebody_waits_for_a_lock().await;
 
     let births: Vec<Birth> = (0..4).map(|_| named(&desk, "order-1", 1)).collect();
     let first = births[0].key.run_id;

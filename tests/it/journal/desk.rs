@@ -219,24 +219,6 @@ impl Desk {
         self.sql.batch_execute(&check).await.unwrap();
     }
 
-    /// Waits until some statement in the database waits for a lock.
-    pub async fn somebody_waits_for_a_lock(&self) {
-        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        let wait = async {
-            while self
-                .sql
-                .query_one(waiting, &[])
-                .await
-                .unwrap()
-                .get::<_, i64>(0)
-                == 0
-            {
-                tokio::task::yield_now().await;
-            }
-        };
-        within("a statement that waits for a lock", wait).await;
-    }
-
     /// The sequences that the database has of a run.
     pub async fn sequences(&self, run: &RunKey) -> Vec<i64> {
         let query = "SELECT sequence FROM run_events WHERE run_id = $1 ORDER BY sequence";

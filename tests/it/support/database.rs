@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::cluster::{Cluster, TEMPLATE};
 use super::pooler::{self, Mode};
+use super::within;
 
 /// How many databases there may be at once: the cluster takes 200 connections, and a test with three servers needs 30.
 static PLACES: std::sync::LazyLock<Arc<Semaphore>> =
@@ -107,6 +108,18 @@ impl Database {
             .unwrap();
         tokio::spawn(connection);
         client
+    }
+
+    /// Waits until some statement in it waits for a lock.
+    pub async fn somebody_waits_for_a_lock(&self) {
+        let waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let sql = self.sql().await;
+        let wait = async {
+            while sql.query(waiting, &[]).await.unwrap().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        within("a statement that waits for a lock", wait).await;
     }
 
     /// The service's own way to it.
