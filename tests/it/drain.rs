@@ -54,7 +54,7 @@ async fn runs_under_load_go_on_elsewhere_with_hardly_a_pause_while_a_post_keeps_
     let held = bin.hold("/pay");
     let mut leaving = Binary::start_on(&database, &[LEASE, "--drain-timeout=60s"]).await;
     leaving.save(long(&bin)).await;
-    let pay = json!({ "method": "POST", "url": bin.url("/pay") });
+    let pay = json!({ "method": "POST", "url": bin.url("/pay"), "timeout_seconds": 300 });
     let kept = leaving
         .save_and_start(chain("pay", &[("pay", "http_request", pay)]), &json!({}))
         .await;
