@@ -1,7 +1,7 @@
 # Every target does its own set-up, so that a fresh clone needs one command.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test crash-matrix soak bench lint fmt schema chart
+.PHONY: help setup build demo test crash-matrix soak bench bench-micro lint fmt schema chart
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ soak: setup ## Strike replicas at random for a while, then look at everything: T
 
 bench: setup ## Measure a workload on the release build: W=PARK
 	@cargo bench --locked --bench $$(echo "$(or $(W),PARK)" | tr A-Z a-z)
+
+bench-micro: setup ## Measure the parts without database and network: W=batches for one family
+	@cargo bench --locked --bench micro -- $(W)
 
 lint: setup ## Check format, code, docs, protos, dependencies, schema and chart
 	@scripts/lint
