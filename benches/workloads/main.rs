@@ -10,13 +10,20 @@
 mod ceiling;
 mod guard;
 mod hand;
+mod loops;
 mod machine;
+mod model;
+mod park;
+mod peak;
 mod processes;
 mod report;
 mod runs;
 mod service;
 mod settings;
 mod stand;
+mod tokens;
+mod waiting;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -82,6 +89,10 @@ async fn measure(name: Name, settings: &Settings) -> Result<Section> {
         Name::Fan50 => runs::lonely(Workload::Fan50, 3.0, settings).await,
         Name::W40 => runs::lonely(Workload::W40, 10.0, settings).await,
         Name::Start => runs::starts(settings).await,
+        Name::Loop => loops::loops(settings).await,
+        Name::Watch => watch::watch(settings).await,
+        Name::Tokens => tokens::tokens(settings).await,
+        Name::Park => park::park(settings).await,
     }
 }
 
