@@ -1,5 +1,6 @@
 //! PARK: what many runs cost that wait for an approval, and how late runs wake up beside them.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -9,13 +10,14 @@ use serde_json::json;
 use synapps::bench::figures::rate;
 use synapps::bench::{Clients, Latencies, Unit, flows};
 use synapps::proto::WaitRunRequest;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::Result;
 use crate::report::Section;
 use crate::service::Service;
 use crate::settings::{Name, Settings};
-use crate::waiting::{start, start_one, until_all_wait};
+use crate::waiting::{CALLERS, start, start_one, until_all_wait};
 
 /// How many runs are woken up to see how late they are.
 const WOKEN: usize = 1_000;
@@ -87,11 +89,18 @@ pub async fn park(settings: &Settings) -> Result<Section> {
 async fn lags(clients: &Clients, flow_id: &str) -> Result<Latencies> {
     let first = Utc::now() + FIRST;
     let mut waits = JoinSet::new();
+    let callers = Arc::new(Semaphore::new(CALLERS));
     for number in 0..WOKEN {
         let clients = clients.clone();
+        let callers = Arc::clone(&callers);
         let flow_id = flow_id.to_owned();
         let until = first + SPREAD * i32::try_from(number)? / i32::try_from(WOKEN)?;
-        waits.spawn(async move { lag(&clients, number, &flow_id, until).await });
+        waits.spawn(async move {
+            let call = callers.acquire().await?;
+            let run_id = start_until(&clients, number, &flow_id, until).await?;
+            drop(call);
+            lag(&clients, number, run_id, until).await
+        });
     }
     let mut lags = Vec::with_capacity(WOKEN);
     while let Some(lag) = waits.join_next().await {
@@ -100,17 +109,28 @@ async fn lags(clients: &Clients, flow_id: &str) -> Result<Latencies> {
     Ok(Latencies::of(lags).ok_or("no run has woken up")?)
 }
 
-async fn lag(
+/// Starts a run that waits until this time, and gives its id.
+async fn start_until(
     clients: &Clients,
     caller: usize,
     flow_id: &str,
     until: DateTime<Utc>,
-) -> Result<Duration> {
+) -> Result<String> {
     let input = Value {
         kind: Some(Kind::StringValue(until.to_rfc3339())),
     };
+    start_one(clients, caller, flow_id, Some(input)).await
+}
+
+/// Waits for the end of a run, and gives how long after this time it was.
+async fn lag(
+    clients: &Clients,
+    caller: usize,
+    run_id: String,
+    until: DateTime<Utc>,
+) -> Result<Duration> {
     let request = WaitRunRequest {
-        run_id: start_one(clients, caller, flow_id, Some(input)).await?,
+        run_id,
         ..WaitRunRequest::default()
     };
     let ended = clients.runs(caller).wait_run(request).await?.into_inner();

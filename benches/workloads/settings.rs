@@ -29,6 +29,10 @@ pub struct Settings {
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=80))]
     pub clients: u16,
 
+    /// How many watchers there are in WATCH-1k
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u16).range(1..=8_000))]
+    pub watchers: u16,
+
     /// How many runs wait in PARK
     #[arg(long, value_name = "RUNS", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub parked: u32,

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use crate::Result;
 
 /// How many calls are on their way at once.
-const CALLERS: usize = 64;
+pub const CALLERS: usize = 64;
 
 /// How often it is asked whether a run still executes.
 const POLL: Duration = Duration::from_millis(100);
@@ -27,7 +27,7 @@ pub async fn start(clients: &Clients, flow_id: &str, count: usize) -> Result<Vec
             for _ in 0..share {
                 started.push(start_one(&clients, caller, &flow_id, None).await?);
             }
-            crate::Result::Ok(started)
+            Result::Ok(started)
         });
     }
     let mut started = Vec::with_capacity(count);

@@ -16,9 +16,6 @@ use crate::settings::{Name, Settings};
 use crate::stand::{Stand, pace};
 use crate::waiting::{start, until_all_wait};
 
-/// How many watchers there are.
-const WATCHERS: usize = 1_000;
-
 /// What the runs that are watched do once they are let go.
 #[derive(Clone, Copy)]
 enum Steps {
@@ -44,6 +41,7 @@ const GO: &str = "go";
 /// Watches one run a thousand times, a thousand runs once each, and measures W5 beside a thousand watchers of waiting runs.
 pub async fn watch(settings: &Settings) -> Result<Section> {
     let mut section = Section::new(Name::Watch);
+    let size = usize::from(settings.watchers);
     let stand = Stand::start(settings).await?;
     let clients = &stand.clients;
     let one = clients.save(gated(ONE)).await?;
@@ -51,25 +49,25 @@ pub async fn watch(settings: &Settings) -> Result<Section> {
     let many = clients.save(gated(MANY)).await?;
     let load = Workload::W5.prepare(clients).await?;
     load.warm_up().await?;
-    let waiting = start(clients, &many, WATCHERS).await?;
+    let waiting = start(clients, &many, size).await?;
     until_all_wait(clients).await?;
 
     for _ in 0..settings.pairs {
         section.phase();
-        for (name, flow_id, runs) in [("one run", &one, 1), ("a run each", &many, WATCHERS)] {
-            let (lags, _) = show(clients, flow_id, runs).await?;
+        for (name, flow_id, runs) in [("one run", &one, 1), ("a run each", &many, size)] {
+            let (lags, _) = show(clients, flow_id, runs, size).await?;
             for (percent, label) in [(50, "p50"), (99, "p99")] {
                 let name = format!("{name}: lag {label}");
                 section.add(&name, Unit::Millis, lags.percentile_ms(percent));
             }
         }
-        let (lags, spent) = show(clients, &burst, 1).await?;
+        let (lags, spent) = show(clients, &burst, 1, size).await?;
         let deliveries = rate(lags.count(), spent);
         section.add("burst: deliveries", Unit::PerSecond, deliveries);
         section.add("burst: lag p99", Unit::Millis, lags.percentile_ms(99));
 
         let alone = load.crowd(pace(settings, settings.window())).await?;
-        let idle = Audience::gather(clients, &waiting, WATCHERS).await?;
+        let idle = Audience::gather(clients, &waiting, size).await?;
         let beside = load.crowd(pace(settings, settings.window())).await?;
         drop(idle);
         let (alone, beside) = (alone.throughput(), beside.throughput());
@@ -89,21 +87,26 @@ pub async fn watch(settings: &Settings) -> Result<Section> {
         clients.delete(&flow_id).await?;
     }
     stand.stop().await?;
-    section.note(
-        "the lag is from an event's own time, before it is written, to its arrival. One run: 1,000 events over 20 s to each of 1,000 watchers; \
-         a run each: two events a second; burst: 1,000 events as fast as the run goes",
-    );
+    section.note(format!(
+        "{size} watchers; the lag is from an event's own time, before it is written, to its arrival. One run: 1,000 events over 20 s, to each of \
+         them; a run each: two events a second; burst: 1,000 events as fast as the run goes",
+    ));
     section.at_most_in_fast_phase("one run: lag p99", 50.0);
     section.at_most_in_fast_phase("a run each: lag p99", 50.0);
     section.at_least("W5 beside / alone", 90.0);
     Ok(section)
 }
 
-/// Has an audience watch so many new runs from before they go to their ends. Gives how late each live event came, and how
+/// Has an audience of this size watch so many new runs from before they go to their ends. Gives how late each live event came, and how
 /// long all of it took.
-async fn show(clients: &Clients, flow_id: &str, runs: usize) -> Result<(Latencies, Duration)> {
+async fn show(
+    clients: &Clients,
+    flow_id: &str,
+    runs: usize,
+    size: usize,
+) -> Result<(Latencies, Duration)> {
     let runs = start(clients, flow_id, runs).await?;
-    let audience = Audience::gather(clients, &runs, WATCHERS).await?;
+    let audience = Audience::gather(clients, &runs, size).await?;
     let pause = SPREAD / u32::try_from(runs.len())?;
     let begun = Instant::now();
     for (caller, run_id) in runs.into_iter().enumerate() {
