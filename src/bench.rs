@@ -59,6 +59,18 @@ impl Workload {
         }
     }
 
+    /// Whether many clients at once are measured.
+    #[must_use]
+    pub fn has_crowd(self) -> bool {
+        matches!(self, Self::W5 | Self::W5Pure | Self::Start)
+    }
+
+    /// Whether one client alone is measured.
+    #[must_use]
+    pub fn has_single(self) -> bool {
+        self != Self::Start
+    }
+
     /// Saves the flow of this workload, under an id that nobody else has.
     ///
     /// # Errors
@@ -114,10 +126,10 @@ impl Prepared {
     /// [`Error::Refused`] and [`Error::NotSucceeded`]: a run that fails is no figure.
     pub async fn measure(&self, pace: Pace) -> Result<Figures, Error> {
         let mut figures = Figures::new();
-        if self.has_crowd() {
+        if self.workload.has_crowd() {
             self.crowd(pace).await?.describe_crowd(&mut figures);
         }
-        if self.has_single() {
+        if self.workload.has_single() {
             let window = pace.window / 2;
             self.single(window).await?.describe_single(&mut figures);
         }
@@ -149,9 +161,8 @@ impl Prepared {
     ///
     /// As [`Prepared::measure`].
     pub async fn warm_up(&self) -> Result<(), Error> {
-        const WINDOW: Duration = Duration::from_secs(1);
-        let clients = if self.has_crowd() { 16 } else { 1 };
-        let window = WINDOW;
+        let clients = if self.workload.has_crowd() { 16 } else { 1 };
+        let window = Duration::from_secs(1);
         self.crowd(Pace { clients, window }).await?;
         Ok(())
     }
@@ -176,17 +187,6 @@ impl Prepared {
             Workload::Start => Call::start(&self.flow_id),
             _ => Call::execute(&self.flow_id),
         }
-    }
-
-    fn has_crowd(&self) -> bool {
-        matches!(
-            self.workload,
-            Workload::W5 | Workload::W5Pure | Workload::Start
-        )
-    }
-
-    fn has_single(&self) -> bool {
-        self.workload != Workload::Start
     }
 }
 

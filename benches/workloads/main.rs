@@ -8,15 +8,20 @@
 //! [`Section::at_least`] and the like. To add one: a variant of [`Name`], a line in [`measure`], a file.
 
 mod ceiling;
+mod cold;
+mod grow;
 mod guard;
 mod hand;
+mod idle;
 mod machine;
 mod processes;
 mod report;
 mod runs;
+mod scale;
 mod service;
 mod settings;
 mod stand;
+mod versus;
 
 use std::process::ExitCode;
 
@@ -76,12 +81,22 @@ async fn all(settings: &Settings) -> Result<ExitCode> {
 }
 
 async fn measure(name: Name, settings: &Settings) -> Result<Section> {
+    if let Some(before) = &settings.before {
+        let workload = name
+            .workload()
+            .ok_or("two builds cannot be compared by it")?;
+        return versus::versus(workload, settings, before).await;
+    }
     match name {
         Name::W5 => runs::crowded(Workload::W5, settings).await,
         Name::W5Pure => runs::crowded(Workload::W5Pure, settings).await,
         Name::Fan50 => runs::lonely(Workload::Fan50, 3.0, settings).await,
         Name::W40 => runs::lonely(Workload::W40, 10.0, settings).await,
         Name::Start => runs::starts(settings).await,
+        Name::Idle => idle::idle(settings).await,
+        Name::Cold => cold::cold(settings).await,
+        Name::Grow => grow::grow(settings).await,
+        Name::Scale => scale::scale(settings).await,
     }
 }
 
