@@ -27,8 +27,8 @@ soak: setup ## Strike replicas at random for a while, then look at everything: T
 		cargo test --locked --test trials -- --ignored --exact \
 		soak::nothing_is_lost_doubled_or_stuck_after_a_while_of_faults --nocapture
 
-bench: setup ## Measure the release build beside hand-written SQL: all workloads, or W="W5 FAN50"; FULL=1 for longer
-	@cargo bench --locked --bench workloads -- $(W) $(if $(FULL),--full)
+bench: setup ## Measure the release build beside hand-written SQL: all workloads, or W="W5 FAN50"; FULL=1 for longer; BEFORE=binary to compare with
+	@cargo bench --locked --bench workloads -- $(W) $(if $(FULL),--full) $(if $(BEFORE),--before=$(BEFORE))
 
 bench-guard: setup ## Fail if W5 has become much slower against hand-written SQL than recorded
 	@cargo bench --locked --bench workloads -- --guard --window=5s

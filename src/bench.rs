@@ -70,6 +70,24 @@ impl Workload {
         }
     }
 
+    /// Whether many clients at once are measured.
+    #[must_use]
+    pub fn has_crowd(self) -> bool {
+        matches!(self, Self::W5 | Self::W5Pure | Self::Start)
+    }
+
+    /// Whether run after run of one client alone is measured.
+    #[must_use]
+    pub fn has_single(self) -> bool {
+        !matches!(self, Self::Start | Self::Loop)
+    }
+
+    /// Whether a single run is measured, however long it takes.
+    #[must_use]
+    pub fn is_long(self) -> bool {
+        self == Self::Loop
+    }
+
     /// Saves the flow of this workload, under an id that nobody else has.
     ///
     /// # Errors
@@ -126,14 +144,14 @@ impl Prepared {
     /// [`Error::Refused`] and [`Error::NotSucceeded`]: a run that fails is no figure.
     pub async fn measure(&self, pace: Pace) -> Result<Figures, Error> {
         let mut figures = Figures::new();
-        if self.has_crowd() {
+        if self.workload.has_crowd() {
             self.crowd(pace).await?.describe_crowd(&mut figures);
         }
-        if self.has_single() {
+        if self.workload.has_single() {
             let window = pace.window / 2;
             self.single(window).await?.describe_single(&mut figures);
         }
-        if self.workload == Workload::Loop {
+        if self.workload.is_long() {
             let total = self.once().await?;
             figures.add("total", total.as_secs_f64(), Unit::Seconds);
         }
@@ -174,13 +192,12 @@ impl Prepared {
     ///
     /// As [`Prepared::measure`].
     pub async fn warm_up(&self) -> Result<(), Error> {
-        const WINDOW: Duration = Duration::from_secs(1);
-        if self.workload == Workload::Loop {
+        if self.workload.is_long() {
             self.once().await?;
             return Ok(());
         }
-        let clients = if self.has_crowd() { 16 } else { 1 };
-        let window = WINDOW;
+        let clients = if self.workload.has_crowd() { 16 } else { 1 };
+        let window = Duration::from_secs(1);
         self.crowd(Pace { clients, window }).await?;
         Ok(())
     }
@@ -205,17 +222,6 @@ impl Prepared {
             Workload::Start => Call::start(&self.flow_id),
             _ => Call::execute(&self.flow_id),
         }
-    }
-
-    fn has_crowd(&self) -> bool {
-        matches!(
-            self.workload,
-            Workload::W5 | Workload::W5Pure | Workload::Start
-        )
-    }
-
-    fn has_single(&self) -> bool {
-        !matches!(self.workload, Workload::Start | Workload::Loop)
     }
 }
 

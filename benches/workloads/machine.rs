@@ -15,6 +15,9 @@ use crate::Result;
 /// least of many runs on an idle machine. Limits in time are scaled by what it takes at the moment against this.
 pub const FAST_PHASE_MS: f64 = 100.0;
 
+/// What takes less than this, in ms, has not been to a disk.
+const DISK_MS: f64 = 0.01;
+
 /// The rounds of [`cpu_loop`].
 const ROUNDS: u64 = 60_000_000;
 
@@ -94,6 +97,12 @@ impl std::fmt::Display for Machine {
             self.postgres,
             self.fdatasync_ms
         )?;
+        if self.fdatasync_ms < DISK_MS {
+            writeln!(
+                f,
+                "which no disk does: set TMPDIR to a directory that is not in memory"
+            )?;
+        }
         let settings = self.postgres_settings.iter();
         let settings: Vec<String> = settings
             .map(|(name, value)| format!("{name}={value}"))

@@ -8,8 +8,11 @@
 //! [`Section::at_least`] and the like. To add one: a variant of [`Name`], a line in [`measure`], a file.
 
 mod ceiling;
+mod cold;
+mod grow;
 mod guard;
 mod hand;
+mod idle;
 mod loops;
 mod machine;
 mod model;
@@ -18,10 +21,12 @@ mod peak;
 mod processes;
 mod report;
 mod runs;
+mod scale;
 mod service;
 mod settings;
 mod stand;
 mod tokens;
+mod versus;
 mod waiting;
 mod watch;
 
@@ -83,6 +88,12 @@ async fn all(settings: &Settings) -> Result<ExitCode> {
 }
 
 async fn measure(name: Name, settings: &Settings) -> Result<Section> {
+    if let Some(before) = &settings.before {
+        let workload = name
+            .workload()
+            .ok_or("two builds cannot be compared by it")?;
+        return versus::versus(workload, settings, before).await;
+    }
     match name {
         Name::W5 => runs::crowded(Workload::W5, settings).await,
         Name::W5Pure => runs::crowded(Workload::W5Pure, settings).await,
@@ -93,6 +104,10 @@ async fn measure(name: Name, settings: &Settings) -> Result<Section> {
         Name::Watch => watch::watch(settings).await,
         Name::Tokens => tokens::tokens(settings).await,
         Name::Park => park::park(settings).await,
+        Name::Idle => idle::idle(settings).await,
+        Name::Cold => cold::cold(settings).await,
+        Name::Grow => grow::grow(settings).await,
+        Name::Scale => scale::scale(settings).await,
     }
 }
 

@@ -12,6 +12,10 @@ use crate::stand::DATABASE;
 /// In which `/proc` counts CPU time: a hundredth of a second on every architecture that Linux runs on today.
 const TICKS_PER_SECOND: f64 = 100.0;
 
+/// The backends that write history, by what they did last. Postgres shows the first 1,024 bytes of a statement.
+const WRITERS: &str = "SELECT pid FROM pg_stat_activity WHERE query ~* '(insert into|update) (workflow_runs|run_events)' \
+    AND pid <> pg_backend_pid()";
+
 /// The memory of a process that is its own or shared, in MiB, without what is swapped out.
 pub fn resident_mib(pid: u32) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
@@ -74,12 +78,7 @@ impl Spent {
     /// What was spent since `before`.
     pub async fn since(&self, before: &Self, cluster: &PrivateCluster) -> Result<Cost> {
         let client = cluster.connect(DATABASE).await?;
-        let rows = client
-            .query(
-                "SELECT pid FROM pg_stat_activity WHERE query LIKE '%INSERT INTO run_events%' AND pid <> pg_backend_pid()",
-                &[],
-            )
-            .await?;
+        let rows = client.query(WRITERS, &[]).await?;
         let writers: Vec<u32> = rows
             .iter()
             .filter_map(|row| u32::try_from(row.get::<_, i32>(0)).ok())

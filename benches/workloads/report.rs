@@ -210,12 +210,12 @@ impl fmt::Display for Section {
         let name = &self.name;
         writeln!(
             f,
-            "{name:<32} {:>14} {:>14} {:>14}",
+            "{name:<36} {:>14} {:>14} {:>14}",
             "median", "least", "most"
         )?;
         for row in &self.rows {
             let [median, min, max] = [row.median, row.min, row.max].map(|n| row.unit.show(n));
-            writeln!(f, "  {:<30} {median:>14} {min:>14} {max:>14}", row.name)?;
+            writeln!(f, "  {:<34} {median:>14} {min:>14} {max:>14}", row.name)?;
         }
         if !self.cpu_loop_ms.is_empty() {
             let shown = self.cpu_loop_ms.iter().map(|ms| format!("{ms:.0}"));

@@ -11,7 +11,6 @@ use tokio::process::{Child, Command};
 
 use crate::Result;
 use crate::processes;
-use crate::settings::Settings;
 
 /// How long it may take until it serves: recovery of Postgres and migrations included.
 const START_TIMEOUT: Duration = Duration::from_mins(1);
@@ -30,8 +29,8 @@ pub struct Service {
 
 impl Service {
     /// Starts `synapps serve` on this database and waits until it serves.
-    pub async fn start(settings: &Settings, url: &str) -> Result<Self> {
-        Self::launch(&settings.program, &["serve"], Some(url)).await
+    pub async fn start(program: &Path, url: &str) -> Result<Self> {
+        Self::launch(program, &["serve"], Some(url)).await
     }
 
     /// Starts the program with these arguments and waits until it serves.

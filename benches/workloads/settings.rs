@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use synapps::bench::Workload;
 
 /// Measures synapps beside what else could be done with the same Postgres.
 #[derive(Debug, Parser)]
@@ -25,8 +26,8 @@ pub struct Settings {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     pub pairs: u16,
 
-    /// How many clients call at once
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=80))]
+    /// How many clients call at once; a Postgres as it comes has no room for more
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub clients: u16,
 
     /// How many watchers there are in WATCH-1k
@@ -36,10 +37,18 @@ pub struct Settings {
     /// How many runs wait in PARK
     #[arg(long, value_name = "RUNS", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub parked: u32,
+    /// How many events GROW puts into the tables, beside 10 million with --full
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    pub events: u32,
 
     /// The program to measure, instead of the one that was built with the harness
-    #[arg(long, env = "SYNAPPS_BENCH_PROGRAM", default_value = env!("CARGO_BIN_EXE_synapps"))]
+    #[arg(long, env = "SYNAPPS_BENCH_PROGRAM", value_name = "PROGRAM", default_value = env!("CARGO_BIN_EXE_synapps"))]
     pub program: PathBuf,
+
+    /// Another build of the program: measures the workloads with it (`before`) and with the own one (`after`) in turn,
+    /// instead of with baselines
+    #[arg(long, env = "SYNAPPS_BENCH_BEFORE", value_name = "PROGRAM")]
+    pub before: Option<PathBuf>,
 
     /// W5 against HAND only: fails if the ratio is far below the recorded one
     #[arg(long)]
@@ -54,7 +63,9 @@ impl Settings {
     /// What is measured, in order.
     pub fn names(&self) -> Vec<Name> {
         if self.only.is_empty() {
-            Name::value_variants().to_vec()
+            let all = Name::value_variants().iter().copied();
+            all.filter(|name| self.before.is_none() || name.workload().is_some())
+                .collect()
         } else {
             self.only.clone()
         }
@@ -87,9 +98,6 @@ pub enum Name {
     /// 40 steps one after the other.
     #[value(name = "W40")]
     W40,
-    /// Calls of `StartRun` beside commits of single rows.
-    #[value(name = "START")]
-    Start,
     /// A loop over 10,000 items.
     #[value(name = "LOOP")]
     Loop,
@@ -102,6 +110,29 @@ pub enum Name {
     /// A hundred thousand runs that wait.
     #[value(name = "PARK")]
     Park,
+    /// Calls of `StartRun` beside commits of single rows.
+    #[value(name = "START")]
+    Start,
+    /// A service that has nothing to do.
+    #[value(name = "IDLE")]
+    Idle,
+    /// From nothing to the first finished run.
+    #[value(name = "COLD")]
+    Cold,
+    /// W5 with a history of millions of events.
+    #[value(name = "GROW")]
+    Grow,
+    /// W5 with one, two and three replicas.
+    #[value(name = "SCALE")]
+    Scale,
+}
+
+impl Name {
+    /// The load alone, where the workload is nothing more.
+    pub fn workload(self) -> Option<Workload> {
+        let mut workloads = Workload::ALL.into_iter();
+        workloads.find(|workload| workload.name() == self.to_string())
+    }
 }
 
 impl fmt::Display for Name {

@@ -1,5 +1,6 @@
 //! What a workload is measured on: a private Postgres, the service as a process of its own, clients.
 
+use std::path::Path;
 use std::time::Duration;
 
 use synapps::bench::{Clients, Pace};
@@ -23,9 +24,14 @@ pub struct Stand {
 impl Stand {
     /// Starts Postgres and the service, both with nothing in them.
     pub async fn start(settings: &Settings) -> Result<Self> {
+        Self::of(&settings.program).await
+    }
+
+    /// The same with another build of the program.
+    pub async fn of(program: &Path) -> Result<Self> {
         let cluster = cluster().await?;
         cluster.ensure_database(DATABASE).await?;
-        let service = Service::start(settings, &cluster.url(DATABASE)).await?;
+        let service = Service::start(program, &cluster.url(DATABASE)).await?;
         let clients = Clients::connect(&[service.address()]).await?;
         Ok(Self {
             cluster,
