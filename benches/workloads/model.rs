@@ -3,11 +3,12 @@
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
+use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use futures_util::Stream;
 use futures_util::stream::unfold;
+use futures_util::{Stream, StreamExt};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request, Response};
 use http_body::Frame;
@@ -81,7 +82,7 @@ async fn serve(listener: TcpListener) {
     }
 }
 
-type Answer = Response<StreamBody<std::pin::Pin<Box<dyn Stream<Item = Piece> + Send>>>>;
+type Answer = Response<StreamBody<Pin<Box<dyn Stream<Item = Piece> + Send>>>>;
 type Piece = std::result::Result<Frame<Bytes>, Infallible>;
 
 async fn answer(request: Request<Incoming>) -> Result<Answer> {
@@ -95,14 +96,14 @@ async fn answer(request: Request<Incoming>) -> Result<Answer> {
     let said = unfold(Some((tokens, beat)), move |left| async move {
         let (left, mut beat) = left?;
         if left == 0 {
-            return Some((frame(end(tokens)), None));
+            return Some((Frame::data(end(tokens).into()), None));
         }
         if let Some(beat) = &mut beat {
             beat.tick().await;
         }
-        Some((frame(token()), Some((left - 1, beat))))
+        Some((Frame::data(token().into()), Some((left - 1, beat))))
     });
-    let mut response = Response::new(StreamBody::new(Box::pin(said) as _));
+    let mut response = Response::new(StreamBody::new(Box::pin(said.map(Ok)) as _));
     let event_stream = HeaderValue::from_static("text/event-stream");
     response.headers_mut().insert(CONTENT_TYPE, event_stream);
     Ok(response)
@@ -112,10 +113,6 @@ fn beat() -> Interval {
     let mut beat = tokio::time::interval(BEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     beat
-}
-
-fn frame(text: String) -> Piece {
-    Ok(Frame::data(text.into()))
 }
 
 fn token() -> String {
