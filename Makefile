@@ -1,7 +1,7 @@
 # Every target does its own set-up, so that a fresh clone needs one command.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test crash-matrix soak bench bench-guard lint fmt schema chart
+.PHONY: help setup build demo test crash-matrix soak bench bench-guard bench-micro lint fmt schema chart
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ bench: setup ## Measure the release build beside hand-written SQL: all workloads
 
 bench-guard: setup ## Fail if W5 has become much slower against hand-written SQL than recorded
 	@cargo bench --locked --bench workloads -- --guard --window=5s
+
+bench-micro: setup ## Measure the parts without database and network: W=batches for one family
+	@cargo bench --locked --bench micro -- $(W)
 
 lint: setup ## Check format, code, docs, protos, dependencies, schema and chart
 	@scripts/lint

@@ -10,7 +10,7 @@
 pub mod clients;
 pub mod command;
 pub mod figures;
-mod flows;
+pub mod flows;
 mod rounds;
 
 use std::fmt;
@@ -38,6 +38,9 @@ pub enum Workload {
     /// One client: 40 transforms one after the other, each durable before the next begins
     #[value(name = "W40")]
     W40,
+    /// One client: a loop over 10,000 items, a hundred at once, of one transform that is durable before it begins
+    #[value(name = "LOOP")]
+    Loop,
     /// Calls of `StartRun` alone, of the smallest flow
     #[value(name = "START")]
     Start,
@@ -45,7 +48,14 @@ pub enum Workload {
 
 impl Workload {
     /// All of them, in the order in which they are measured.
-    pub const ALL: [Self; 5] = [Self::W5, Self::W5Pure, Self::Fan50, Self::W40, Self::Start];
+    pub const ALL: [Self; 6] = [
+        Self::W5,
+        Self::W5Pure,
+        Self::Fan50,
+        Self::W40,
+        Self::Loop,
+        Self::Start,
+    ];
 
     /// What reports call it.
     #[must_use]
@@ -55,6 +65,7 @@ impl Workload {
             Self::W5Pure => "W5-pure",
             Self::Fan50 => "FAN50",
             Self::W40 => "W40",
+            Self::Loop => "LOOP",
             Self::Start => "START",
         }
     }
@@ -68,7 +79,7 @@ impl Workload {
     /// Whether one client alone is measured.
     #[must_use]
     pub fn has_single(self) -> bool {
-        self != Self::Start
+        !matches!(self, Self::Start | Self::Loop)
     }
 
     /// Saves the flow of this workload, under an id that nobody else has.
@@ -82,6 +93,7 @@ impl Workload {
             Self::W5Pure => flows::chain(self.name(), 3, flows::AS_DECLARED),
             Self::Fan50 => flows::fan(self.name(), 50),
             Self::W40 => flows::chain(self.name(), 40, flows::DURABLE),
+            Self::Loop => flows::each(self.name(), 10_000),
             Self::Start => flows::smallest(self.name()),
         };
         let flow_id = clients.save(flow).await?;
@@ -119,7 +131,7 @@ pub struct Prepared {
 impl Prepared {
     /// Measures all figures of the workload: `throughput` (with `loaded p50` and `loaded p99`) of all clients during the
     /// window, then `p50` and `p99` of a single client during half of it; those of one client alone have only the latter,
-    /// and START only the former.
+    /// and START only the former. LOOP has `total`, of one run, however long it takes.
     ///
     /// # Errors
     ///
@@ -132,6 +144,10 @@ impl Prepared {
         if self.workload.has_single() {
             let window = pace.window / 2;
             self.single(window).await?.describe_single(&mut figures);
+        }
+        if self.workload == Workload::Loop {
+            let total = self.once().await?;
+            figures.add("total", total.as_secs_f64(), Unit::Seconds);
         }
         Ok(figures)
     }
@@ -155,12 +171,25 @@ impl Prepared {
         rounds::round(&self.clients, self.call(), pace).await
     }
 
+    /// One call, and how long it took.
+    ///
+    /// # Errors
+    ///
+    /// As [`Prepared::measure`].
+    pub async fn once(&self) -> Result<Duration, Error> {
+        self.call().make(&mut self.clients.runs(0)).await
+    }
+
     /// Brings connections, caches and code up to speed: what comes of it is no figure.
     ///
     /// # Errors
     ///
     /// As [`Prepared::measure`].
     pub async fn warm_up(&self) -> Result<(), Error> {
+        if self.workload == Workload::Loop {
+            self.once().await?;
+            return Ok(());
+        }
         let clients = if self.workload.has_crowd() { 16 } else { 1 };
         let window = Duration::from_secs(1);
         self.crowd(Pace { clients, window }).await?;

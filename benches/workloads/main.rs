@@ -13,7 +13,11 @@ mod grow;
 mod guard;
 mod hand;
 mod idle;
+mod loops;
 mod machine;
+mod model;
+mod park;
+mod peak;
 mod processes;
 mod report;
 mod runs;
@@ -21,7 +25,10 @@ mod scale;
 mod service;
 mod settings;
 mod stand;
+mod tokens;
 mod versus;
+mod waiting;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -97,6 +104,10 @@ async fn measure(name: Name, settings: &Settings) -> Result<Section> {
         Name::Cold => cold::cold(settings).await,
         Name::Grow => grow::grow(settings).await,
         Name::Scale => scale::scale(settings).await,
+        Name::Loop => loops::loops(settings).await,
+        Name::Watch => watch::watch(settings).await,
+        Name::Tokens => tokens::tokens(settings).await,
+        Name::Park => park::park(settings).await,
     }
 }
 

@@ -34,6 +34,10 @@ pub struct Settings {
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     pub events: u32,
 
+    /// How many runs wait in PARK
+    #[arg(long, value_name = "RUNS", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub parked: u32,
+
     /// The program to measure, instead of the one that was built with the harness
     #[arg(long, env = "SYNAPPS_BENCH_PROGRAM", value_name = "PROGRAM", default_value = env!("CARGO_BIN_EXE_synapps"))]
     pub program: PathBuf,
@@ -94,6 +98,18 @@ pub enum Name {
     /// Calls of `StartRun` beside commits of single rows.
     #[value(name = "START")]
     Start,
+    /// A loop over 10,000 items.
+    #[value(name = "LOOP")]
+    Loop,
+    /// A thousand watchers: of one run, of a run each, of runs that wait.
+    #[value(name = "WATCH-1k")]
+    Watch,
+    /// Models that stream.
+    #[value(name = "TOKENS")]
+    Tokens,
+    /// A hundred thousand runs that wait.
+    #[value(name = "PARK")]
+    Park,
     /// A service that has nothing to do.
     #[value(name = "IDLE")]
     Idle,

@@ -2,7 +2,9 @@
 
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
+use serde_json::json;
 
+use crate::demo::document::value;
 use crate::proto::{Edge, Effect, Flow, Node};
 
 /// Each step is durable before the next one begins.
@@ -73,6 +75,33 @@ pub(super) fn fan(name: &str, transforms: usize) -> Flow {
     flow(name, nodes, edges)
 }
 
+/// A loop over so many numbers, a hundred of them at once, each through one transform that is durable before it begins.
+pub(super) fn each(name: &str, items: u32) -> Flow {
+    let config = json!({
+        "array_source": format!("{{{{ range({items}) }}}}"),
+        "max_items": items,
+        "concurrency": 100,
+        "body": {
+            "nodes": [{
+                "id": "t",
+                "type": "transform",
+                "effect": "EFFECT_IDEMPOTENT",
+                "data": {"operation": "template", "template": "{{ item }} is past {{ node.id }}"},
+            }],
+        },
+    });
+    let nodes = vec![
+        node("start", "start"),
+        configured("each", "for_each", &config),
+        node("end", "end"),
+    ];
+    flow(
+        name,
+        nodes,
+        vec![edge("start", "each"), edge("each", "end")],
+    )
+}
+
 /// A single node.
 pub(super) fn smallest(name: &str) -> Flow {
     flow(name, vec![node("start", "start")], Vec::new())
@@ -86,7 +115,9 @@ pub(super) fn input() -> Value {
     }
 }
 
-fn flow(name: &str, nodes: Vec<Node>, edges: Vec<Edge>) -> Flow {
+/// A flow with these nodes and edges, under an id that nobody else has.
+#[must_use]
+pub fn flow(name: &str, nodes: Vec<Node>, edges: Vec<Edge>) -> Flow {
     // So that neither another benchmark nor a flow of the user's is ever touched.
     let unique = uuid::Uuid::new_v4().simple().to_string();
     Flow {
@@ -108,7 +139,9 @@ fn transform(id: &str, effect: Effect) -> Node {
     }
 }
 
-fn node(id: &str, kind: &str) -> Node {
+/// A node that needs no config.
+#[must_use]
+pub fn node(id: &str, kind: &str) -> Node {
     Node {
         id: id.to_owned(),
         r#type: kind.to_owned(),
@@ -116,7 +149,22 @@ fn node(id: &str, kind: &str) -> Node {
     }
 }
 
-fn edge(source: &str, target: &str) -> Edge {
+/// A node with this config, an object.
+#[must_use]
+pub fn configured(id: &str, kind: &str, config: &serde_json::Value) -> Node {
+    let data = match value(config).kind {
+        Some(Kind::StructValue(data)) => Some(data),
+        _ => None,
+    };
+    Node {
+        data,
+        ..node(id, kind)
+    }
+}
+
+/// An edge from a node's only port.
+#[must_use]
+pub fn edge(source: &str, target: &str) -> Edge {
     Edge {
         source: source.to_owned(),
         target: target.to_owned(),
