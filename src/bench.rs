@@ -76,16 +76,10 @@ impl Workload {
         matches!(self, Self::W5 | Self::W5Pure | Self::Start)
     }
 
-    /// Whether run after run of one client alone is measured.
+    /// Whether one client alone is measured.
     #[must_use]
     pub fn has_single(self) -> bool {
         !matches!(self, Self::Start | Self::Loop)
-    }
-
-    /// Whether a single run is measured, however long it takes.
-    #[must_use]
-    pub fn is_long(self) -> bool {
-        self == Self::Loop
     }
 
     /// Saves the flow of this workload, under an id that nobody else has.
@@ -151,7 +145,7 @@ impl Prepared {
             let window = pace.window / 2;
             self.single(window).await?.describe_single(&mut figures);
         }
-        if self.workload.is_long() {
+        if self.workload == Workload::Loop {
             let total = self.once().await?;
             figures.add("total", total.as_secs_f64(), Unit::Seconds);
         }
@@ -192,7 +186,7 @@ impl Prepared {
     ///
     /// As [`Prepared::measure`].
     pub async fn warm_up(&self) -> Result<(), Error> {
-        if self.workload.is_long() {
+        if self.workload == Workload::Loop {
             self.once().await?;
             return Ok(());
         }

@@ -37,6 +37,7 @@ pub struct Settings {
     /// How many runs wait in PARK
     #[arg(long, value_name = "RUNS", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub parked: u32,
+
     /// How many events GROW puts into the tables, beside 10 million with --full
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     pub events: u32,

@@ -79,7 +79,7 @@ impl Side {
             measured.push(("p50", single.latencies.percentile_ms(50), Unit::Millis));
             measured.push(("p99", single.latencies.percentile_ms(99), Unit::Millis));
         }
-        if workload.is_long() {
+        if workload == Workload::Loop {
             let total = self.load.once().await?;
             measured.push(("total", total.as_secs_f64(), Unit::Seconds));
         }
