@@ -17,11 +17,15 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
+use synapps::bench::Clients;
 use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::Result;
+use crate::service::Service;
+use crate::settings::Settings;
+use crate::stand::{DATABASE, Stand, cluster};
 
 /// The model that says its next token when the one before is on its way.
 pub const TALKATIVE: &str = "talkative";
@@ -59,6 +63,30 @@ impl Model {
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}/v1", self.port)
     }
+}
+
+/// A stand whose service has this model as its provider `custom`.
+pub async fn stand(settings: &Settings, model: &Model) -> Result<Stand> {
+    let cluster = cluster().await?;
+    cluster.ensure_database(DATABASE).await?;
+    let (base_url, url) = (
+        format!("--custom-llm-base-url={}", model.url()),
+        cluster.url(DATABASE),
+    );
+    let service = Service::launch(&settings.program, &["serve", &base_url], Some(&url)).await?;
+    let clients = Clients::connect(&[service.address()]).await?;
+    Ok(Stand {
+        cluster,
+        service,
+        clients,
+    })
+}
+
+/// How long ago a token was made.
+pub fn age(token: &str) -> Result<Duration> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    let nanos = token.trim_end().parse()?;
+    Ok(now.saturating_sub(Duration::from_nanos(nanos)))
 }
 
 impl Drop for Model {
@@ -144,7 +172,6 @@ pub struct Listener {
 impl Listener {
     /// Takes a piece that starts there in the answer; what was left out before it is passed over.
     pub fn take(&mut self, offset: usize, text: &str, ages: &mut Vec<Duration>) -> Result<()> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
         if offset != self.next {
             self.rest.clear();
             self.skipped = offset.next_multiple_of(TOKEN_BYTES) - offset;
@@ -156,8 +183,7 @@ impl Listener {
             .push_str(text.get(cut..).ok_or("a token is no text of digits")?);
         let whole = self.rest.len() - self.rest.len() % TOKEN_BYTES;
         for at in (0..whole).step_by(TOKEN_BYTES) {
-            let nanos: u64 = self.rest[at..at + TOKEN_BYTES].trim_end().parse()?;
-            ages.push(now.saturating_sub(Duration::from_nanos(nanos)));
+            ages.push(age(&self.rest[at..at + TOKEN_BYTES])?);
         }
         self.rest.drain(..whole);
         Ok(())

@@ -10,11 +10,10 @@ use synapps::proto::run_event::Event;
 use synapps::proto::{DeltaKind, ExecuteRunRequest, Flow};
 use tokio::task::JoinSet;
 
-use crate::model::{BEAT, Listener, Model, STEADY, TALKATIVE};
+use crate::model::{BEAT, Listener, Model, STEADY, TALKATIVE, stand};
 use crate::report::Section;
-use crate::service::Service;
 use crate::settings::{Name, Settings};
-use crate::stand::{DATABASE, cluster};
+use crate::stand::Stand;
 use crate::{Error, Result};
 
 /// How many steps stream at once.
@@ -25,13 +24,12 @@ const TOKENS: u32 = 1_500;
 /// Answers at full speed for the window, then slower ones to see how late a token is that nothing holds up.
 pub async fn tokens(settings: &Settings) -> Result<Section> {
     let mut section = Section::new(Name::Tokens);
-    let cluster = cluster().await?;
-    cluster.ensure_database(DATABASE).await?;
     let model = Model::start().await?;
-    let base_url = format!("--custom-llm-base-url={}", model.url());
-    let url = cluster.url(DATABASE);
-    let service = Service::launch(&settings.program, &["serve", &base_url], Some(&url)).await?;
-    let clients = Clients::connect(&[service.address()]).await?;
+    let Stand {
+        cluster,
+        service,
+        clients,
+    } = stand(settings, &model).await?;
     let window = settings.window();
     let beats = u32::try_from(window.as_millis() / BEAT.as_millis())?;
     let fast = clients.save(asking(TALKATIVE, TOKENS)).await?;

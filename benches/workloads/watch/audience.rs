@@ -1,18 +1,34 @@
 //! Many watchers at once: each follows a run, and notes how late its events come.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use prost_types::value::Kind;
 use synapps::bench::Clients;
+use synapps::proto::payload::Content;
+use synapps::proto::run_event::Event;
 use synapps::proto::watch_run_response::Message;
 use synapps::proto::{RunEvent, WatchRunRequest};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::Result;
+use crate::model::age;
+
+/// The node whose output is the time at which its work was done.
+pub const STAMPED: &str = "stamped";
+
+/// What watchers have seen since their watches began.
+#[derive(Default)]
+pub struct Seen {
+    /// How many events.
+    pub events: usize,
+    /// How late those were that say when their work was done.
+    pub lags: Vec<Duration>,
+}
 
 /// Watchers; they leave when this is dropped.
 pub struct Audience {
-    watchers: JoinSet<Result<Vec<Duration>>>,
+    watchers: JoinSet<Result<Seen>>,
 }
 
 impl Audience {
@@ -36,13 +52,15 @@ impl Audience {
         Ok(Self { watchers })
     }
 
-    /// How late the events came, once all runs have ended: those that were not there when the watches began.
-    pub async fn lags(mut self) -> Result<Vec<Duration>> {
-        let mut lags = Vec::new();
+    /// What all of them have seen, once all runs have ended.
+    pub async fn leaves(mut self) -> Result<Seen> {
+        let mut all = Seen::default();
         while let Some(left) = self.watchers.join_next().await {
-            lags.append(&mut left??);
+            let mut seen = left??;
+            all.events += seen.events;
+            all.lags.append(&mut seen.lags);
         }
-        Ok(lags)
+        Ok(all)
     }
 }
 
@@ -52,14 +70,15 @@ async fn follow(
     number: usize,
     run_id: String,
     seated: mpsc::Sender<()>,
-) -> Result<Vec<Duration>> {
+) -> Result<Seen> {
     let request = WatchRunRequest {
         run_id,
+        include_payloads: true,
         ..WatchRunRequest::default()
     };
     let watch = clients.runs(number).watch_run(request).await?;
     let mut updates = watch.into_inner();
-    let (mut last, mut is_live, mut lags) = (0, false, Vec::new());
+    let (mut last, mut is_live, mut seen) = (0, false, Seen::default());
     while let Some(update) = updates.message().await? {
         match update.message {
             Some(Message::Event(event)) => {
@@ -68,7 +87,8 @@ async fn follow(
                 }
                 last = event.sequence;
                 if is_live {
-                    lags.push(lag(&event)?);
+                    seen.events += 1;
+                    seen.lags.extend(find_lag(&event)?);
                 }
             }
             Some(Message::CaughtUp(_)) => {
@@ -79,13 +99,23 @@ async fn follow(
             _ => {}
         }
     }
-    Ok(lags)
+    Ok(seen)
 }
 
-/// How long ago an event happened: both clocks are this machine's.
-fn lag(event: &RunEvent) -> Result<Duration> {
-    let time = event.time.ok_or("an event has no time")?;
-    let since = Duration::new(time.seconds.try_into()?, time.nanos.try_into()?);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-    Ok(now.saturating_sub(since))
+/// How long ago the work was done whose end this event is, if it says so.
+fn find_lag(event: &RunEvent) -> Result<Option<Duration>> {
+    let Some(Event::StepSucceeded(step)) = &event.event else {
+        return Ok(None);
+    };
+    if event.node_id != STAMPED {
+        return Ok(None);
+    }
+    let output = step.output.as_ref().and_then(|it| it.content.as_ref());
+    match output {
+        Some(Content::Value(value)) => match &value.kind {
+            Some(Kind::StringValue(time)) => Ok(Some(age(time)?)),
+            _ => Err("a time is no text".into()),
+        },
+        _ => Err("an event has no output".into()),
+    }
 }
