@@ -1,7 +1,7 @@
 # Every target does its own set-up, so that a fresh clone needs one command.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test crash-matrix soak bench lint fmt schema chart
+.PHONY: help setup build demo test crash-matrix soak bench bench-guard bench-micro lint fmt schema chart
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,8 +27,14 @@ soak: setup ## Strike replicas at random for a while, then look at everything: T
 		cargo test --locked --test trials -- --ignored --exact \
 		soak::nothing_is_lost_doubled_or_stuck_after_a_while_of_faults --nocapture
 
-bench: setup ## Measure a workload on the release build: W=PARK
-	@cargo bench --locked --bench $$(echo "$(or $(W),PARK)" | tr A-Z a-z)
+bench: setup ## Measure the release build beside hand-written SQL: all workloads, or W="W5 FAN50"; FULL=1 for longer; BEFORE=binary to compare with
+	@cargo bench --locked --bench workloads -- $(W) $(if $(FULL),--full) $(if $(BEFORE),--before=$(BEFORE))
+
+bench-guard: setup ## Fail if W5 has become much slower against hand-written SQL than recorded
+	@cargo bench --locked --bench workloads -- --guard --window=5s
+
+bench-micro: setup ## Measure the parts without database and network: W=batches for one family
+	@cargo bench --locked --bench micro -- $(W)
 
 lint: setup ## Check format, code, docs, protos, dependencies, schema and chart
 	@scripts/lint

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use crate::bench::Workload;
 use crate::config::duration::between;
 use crate::config::listen::DEFAULT_LISTEN;
 use crate::config::{Common, Config, Direct, Listen, Log, Migrate, Pool, Private, Secret, Secrets};
@@ -44,6 +45,11 @@ pub enum Command {
     Secrets(SecretsCommand),
     /// Ask a running service for its health; succeeds if it is SERVING
     Health(Health),
+    /// Put a running service under load and say how fast it is
+    ///
+    /// It saves flows of its own, runs them as fast as they come to their end, and deletes the flows again; the runs stay
+    /// until retention removes them. Whoever else uses the service feels it.
+    Bench(Bench),
 }
 
 /// Settings of `serve`.
@@ -203,6 +209,43 @@ pub struct Health {
     #[arg(long, env = "SYNAPPS_HEALTH_TIMEOUT", value_name = "DURATION", default_value = "3s",
           value_parser = between(Duration::from_millis(1), Duration::from_mins(1)))]
     pub timeout: Duration,
+}
+
+/// Settings of `bench`.
+#[derive(Debug, clap::Args)]
+pub struct Bench {
+    /// The service: http://HOST:PORT
+    #[arg(
+        long,
+        env = "SYNAPPS_BENCH_ADDRESS",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:50051"
+    )]
+    pub address: String,
+
+    /// What is done to it; several with a comma between them. Unset: all, one after the other
+    #[arg(
+        long,
+        env = "SYNAPPS_BENCH_WORKLOAD",
+        value_name = "NAME",
+        value_delimiter = ',',
+        ignore_case = true
+    )]
+    pub workload: Vec<Workload>,
+
+    /// How many clients call at once, where a workload has more than one: 1 to 1,024
+    #[arg(long, env = "SYNAPPS_BENCH_CLIENTS", value_name = "N", default_value_t = 64,
+          value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    pub clients: u16,
+
+    /// How long each workload is measured: 1s to 10m, and half of it more for the figures of one client
+    #[arg(long, env = "SYNAPPS_BENCH_WINDOW", value_name = "DURATION", default_value = "10s",
+          value_parser = between(Duration::from_secs(1), Duration::from_mins(10)))]
+    pub window: Duration,
+
+    /// Prints one JSON document at the end instead of lines
+    #[arg(long, env = "SYNAPPS_BENCH_JSON", value_parser = clap::builder::BoolishValueParser::new())]
+    pub json: bool,
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //!
 //! It is a client like any other: all of it goes through the gRPC interface of the service that it has started.
 
-mod document;
+pub(crate) mod document;
 mod print;
 mod shop;
 

@@ -43,6 +43,7 @@ pub mod postgres;
 pub mod server;
 pub mod telemetry;
 
+pub mod bench;
 pub mod cli;
 pub mod demo;
 pub mod dev;

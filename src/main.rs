@@ -14,7 +14,7 @@ use synapps::secrets::rotation;
 use synapps::server::signals::Signals;
 use synapps::server::{self, Server, probe};
 use synapps::store::{Store, migrate};
-use synapps::{cli, telemetry};
+use synapps::{bench, cli, telemetry};
 
 /// What a command ends with.
 type Outcome = Result<ExitCode, Box<dyn Error>>;
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Outcome {
     let default_filter = match cli.command {
         // What it prints is for people who want to see a run.
-        Command::Demo(_) => "warn",
+        Command::Demo(_) | Command::Bench(_) => "warn",
         _ => "info",
     };
     telemetry::set_up(&cli.log, default_filter)?;
@@ -64,6 +64,7 @@ fn run(cli: Cli) -> Outcome {
             Command::Demo(arguments) => demo(*arguments).await,
             Command::Secrets(SecretsCommand::Rotate(arguments)) => rotate(arguments).await,
             Command::Health(arguments) => health(arguments).await,
+            Command::Bench(arguments) => bench(arguments).await,
         }
     });
     runtime.shutdown_timeout(THREADS_TIMEOUT);
@@ -220,6 +221,19 @@ async fn health(arguments: Health) -> Outcome {
     };
     probe::probe(&address, &arguments.service, arguments.timeout).await?;
     println!("SERVING");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn bench(arguments: cli::Bench) -> Outcome {
+    let mut signals = Signals::take()?;
+    let mut out = io::stdout();
+    tokio::select! {
+        measured = bench::command::run(&arguments, &mut out) => measured?,
+        signal = signals.next() => {
+            eprintln!("flows whose ids begin with bench- are left behind");
+            return Ok(stopped_early(signal));
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 

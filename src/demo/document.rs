@@ -51,7 +51,7 @@ fn message(text: &str) -> Result<DynamicMessage, Error> {
 }
 
 /// A JSON value as gRPC carries it.
-pub(super) fn value(json: &serde_json::Value) -> Value {
+pub(crate) fn value(json: &serde_json::Value) -> Value {
     let kind = match json {
         serde_json::Value::Null => Kind::NullValue(0),
         serde_json::Value::Bool(value) => Kind::BoolValue(*value),

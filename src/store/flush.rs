@@ -20,7 +20,7 @@ use uuid::Uuid;
 use self::approvals::Approvals;
 use self::metered::Metered;
 use super::changes::CHANGED_NOW;
-use super::lane::Lane;
+use super::lane::{Encoded, Lane};
 use super::{Error, Result};
 use crate::ids::{ExecutorId, RunId, RunKey};
 use crate::run::event::Recorded;
@@ -108,10 +108,19 @@ pub async fn write(
     executor: ExecutorId,
     moves: &[Move<'_>],
 ) -> Result<Vec<RunId>> {
-    let rows = lane.load(&Statement::new(executor, moves)).await?;
+    let rows = lane.load_encoded(encode(executor, moves)?).await?;
     rows.iter()
         .map(|row| Ok(RunId::new(row.try_get::<_, Uuid>(0).map_err(Error::from)?)))
         .collect()
+}
+
+/// The statement that [`write`] sends.
+///
+/// # Errors
+///
+/// If a value cannot be encoded.
+pub fn encode(executor: ExecutorId, moves: &[Move<'_>]) -> Result<Encoded> {
+    Encoded::of(&Statement::new(executor, moves))
 }
 
 /// Events of several runs as columns, as `unnest` takes them.

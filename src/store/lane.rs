@@ -62,6 +62,7 @@ impl Lane {
     ///
     /// [`Error::class`] says what may be done now; the connection is of no use after [`Class::Lost`](super::Class).
     pub async fn execute(&mut self, query: &(impl QueryFragment<Pg> + Sync)) -> Result<u64> {
+        let query = Encoded::of(query)?;
         self.in_time(async |lane| {
             let (statement, binds) = lane.prepared(query).await?;
             Ok(lane.client.execute_raw(&statement, binds).await?)
@@ -75,6 +76,15 @@ impl Lane {
     ///
     /// As for [`Lane::execute`].
     pub async fn load(&mut self, query: &(impl QueryFragment<Pg> + Sync)) -> Result<Vec<Row>> {
+        self.load_encoded(Encoded::of(query)?).await
+    }
+
+    /// The same of a statement that is encoded already.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Lane::execute`].
+    pub async fn load_encoded(&mut self, query: Encoded) -> Result<Vec<Row>> {
         use futures_util::TryStreamExt;
 
         self.in_time(async |lane| {
@@ -103,28 +113,50 @@ impl Lane {
 
     /// The statement, prepared at its first use; statements are told apart by their text, so the text must not hold
     /// values.
-    async fn prepared(
-        &mut self,
-        query: &(impl QueryFragment<Pg> + Sync),
-    ) -> Result<(Statement, Vec<Bind>)> {
-        let mut builder = PgQueryBuilder::default();
-        query.to_sql(&mut builder, &Pg)?;
-        let sql = builder.finish();
-        let mut collector = RawBytesBindCollector::<Pg>::new();
-        query.collect_binds(&mut collector, &mut BuiltIn, &Pg)?;
+    async fn prepared(&mut self, query: Encoded) -> Result<(Statement, Vec<Bind>)> {
+        let Encoded { sql, types, binds } = query;
         let statement = if let Some(statement) = self.statements.get(&sql) {
             statement.clone()
         } else {
-            let types = collector
-                .metadata
-                .iter()
-                .map(type_of)
-                .collect::<Result<Vec<_>>>()?;
+            let types = types.iter().map(type_of).collect::<Result<Vec<_>>>()?;
             let statement = self.client.prepare_typed(&sql, &types).await?;
             self.statements.insert(sql, statement.clone());
             statement
         };
-        Ok((statement, collector.binds.into_iter().map(Bind).collect()))
+        Ok((statement, binds.into_iter().map(Bind).collect()))
+    }
+}
+
+/// A statement as it is sent: its text, and its values as diesel encodes them.
+#[derive(Debug)]
+pub struct Encoded {
+    sql: String,
+    types: Vec<PgTypeMetadata>,
+    binds: Vec<Option<Vec<u8>>>,
+}
+
+impl Encoded {
+    /// This statement.
+    ///
+    /// # Errors
+    ///
+    /// If a value cannot be encoded.
+    pub fn of(query: &impl QueryFragment<Pg>) -> Result<Self> {
+        let mut builder = PgQueryBuilder::default();
+        query.to_sql(&mut builder, &Pg)?;
+        let mut collector = RawBytesBindCollector::<Pg>::new();
+        query.collect_binds(&mut collector, &mut BuiltIn, &Pg)?;
+        Ok(Self {
+            sql: builder.finish(),
+            types: collector.metadata,
+            binds: collector.binds,
+        })
+    }
+
+    /// What its values take, in bytes.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.binds.iter().flatten().map(Vec::len).sum()
     }
 }
 

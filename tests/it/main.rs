@@ -10,6 +10,7 @@
 
 mod applets;
 mod bad_input;
+mod bench;
 mod cancel;
 mod children;
 mod code;
