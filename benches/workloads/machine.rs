@@ -12,8 +12,9 @@ use synapps::postgres::PrivateCluster;
 use crate::Result;
 
 /// How long [`cpu_loop`] takes in the fast phase of the machine that the absolute limits were set for, in ms: the
-/// least of many runs on an idle machine. Limits in time are scaled by what it takes at the moment against this.
-pub const FAST_PHASE_MS: f64 = 100.0;
+/// least that was seen in many runs there. If it is ever less, this has to follow: limits in time are scaled by what
+/// the loop takes at the moment against this.
+pub const FAST_PHASE_MS: f64 = 115.0;
 
 /// What takes less than this, in ms, has not been to a disk.
 const DISK_MS: f64 = 0.01;
