@@ -37,9 +37,12 @@ use crate::store;
 use gate::Gate;
 use health::Health;
 
-/// How long connections may take to end once nothing is left to be told on them. Clients that hold a stream of the
-/// health or reflection service open never end it, and some networks lose the end of a connection.
+/// The longest that connections may take to end once nothing is left to be told on them. Clients that hold a stream of
+/// the health or reflection service open never end it, and some networks lose the end of a connection.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What part of the drain timeout connections may take to end.
+const CLOSE_SHARE: u32 = 5;
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
@@ -148,19 +151,21 @@ impl Server {
     /// Stops: health says `NOT_SERVING`, the engine ends or hands over what it does and the streams end with it, then the
     /// connections end; what is left of them after that is cut.
     ///
-    /// Takes the drain timeout and 2 s more at most. Dropping the future stops at once instead.
+    /// Takes the drain timeout at most, whatever clients do. Dropping the future stops at once instead.
     ///
     /// # Errors
     ///
     /// [`Error::Transport`] where what listens had failed.
     pub async fn stop(self) -> Result<(), Error> {
-        let deadline = Instant::now() + self.drain_timeout;
+        let closing = CLOSE_TIMEOUT.min(self.drain_timeout / CLOSE_SHARE);
+        let deadline = Instant::now() + self.drain_timeout - closing;
         self.transport.draining.cancel();
-        let drained = tokio::time::timeout_at(deadline, self.drain.run(self.drain_timeout)).await;
+        let grace = self.drain_timeout - closing;
+        let drained = tokio::time::timeout_at(deadline, self.drain.run(grace)).await;
         if drained.is_err() {
             tracing::warn!("the drain timeout is over; what is left will be taken over");
         }
-        self.transport.close().await
+        self.transport.close(closing).await
     }
 }
 
@@ -209,10 +214,10 @@ impl Transport {
         })
     }
 
-    async fn close(self) -> Result<(), Error> {
+    async fn close(self, patience: Duration) -> Result<(), Error> {
         self.closing.cancel();
         let mut task = self.task;
-        let in_order = tokio::time::timeout(CLOSE_TIMEOUT, &mut task).await;
+        let in_order = tokio::time::timeout(patience, &mut task).await;
         let ended = if let Ok(ended) = in_order {
             ended
         } else {

@@ -1,7 +1,8 @@
 //! The time by the database's clock, and run ids made of it.
 //!
 //! Replicas disagree about the time; the database does not disagree with itself. Each renewal of the lease tells the
-//! database's time, and between renewals it goes on by this machine's monotonic clock.
+//! database's time, and between renewals it goes on by this machine's monotonic clock. An answer that took long says less
+//! than what is known already, and is passed over.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -22,8 +23,13 @@ pub struct Clock {
 struct Reading {
     time: DateTime<Utc>,
     at: Instant,
+    /// By how much `time` may have been off; `None` if that is not known.
+    doubt: Option<TimeDelta>,
     last: DateTime<Utc>,
 }
+
+/// One part in so many: how much further two clocks may drift apart, generously, while one of them is not asked.
+const DRIFT: i32 = 1_000;
 
 impl Clock {
     /// A clock that was told the database's time just now.
@@ -32,6 +38,7 @@ impl Clock {
         let reading = Reading {
             time,
             at: Instant::now(),
+            doubt: None,
             last: time,
         };
         Self {
@@ -45,8 +52,16 @@ impl Clock {
         let now = Instant::now();
         let half = TimeDelta::from_std(now.duration_since(asked) / 2).unwrap_or_default();
         let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = TimeDelta::from_std(now.duration_since(reading.at)).unwrap_or_default();
+        if reading
+            .doubt
+            .is_some_and(|doubt| half > doubt + since / DRIFT)
+        {
+            return;
+        }
         reading.time = time + half;
         reading.at = now;
+        reading.doubt = Some(half);
     }
 
     /// The time now; never earlier than what it has said before.
@@ -89,6 +104,17 @@ mod tests {
             ids.iter()
                 .all(|id| id.uuid() >= crate::store::runs::first_id_at(time))
         );
+    }
+
+    #[test]
+    fn an_answer_that_took_long_does_not_spoil_what_a_quick_one_said() {
+        let clock = Clock::new(Utc::now() - TimeDelta::hours(2));
+        let time = Utc::now() - TimeDelta::hours(1);
+        clock.correct(time, Instant::now());
+
+        clock.correct(time, Instant::now() - std::time::Duration::from_mins(1));
+
+        assert!(clock.now() - time < TimeDelta::seconds(20));
     }
 
     #[test]

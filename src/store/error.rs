@@ -235,6 +235,10 @@ impl From<diesel::result::Error> for Error {
         match error {
             Diesel::DatabaseError(kind, information) => {
                 let message = information.message().to_owned();
+                if message.starts_with("prepared statement ") {
+                    // The session is not the one that prepared it.
+                    return Self::unavailable(format!("{message}: {POOLER}"));
+                }
                 let state = match state_of(kind) {
                     Known::State(state) => Some(state),
                     Known::Lost => return Self::unavailable(message),
@@ -262,6 +266,10 @@ impl From<diesel::result::Error> for Error {
         }
     }
 }
+
+/// What a pooler has to be.
+const POOLER: &str = "a pooler in transaction mode mixes up sessions; PgBouncer has to be 1.21 or newer with max_prepared_statements \
+                      above 0, or in session mode";
 
 enum Known {
     State(&'static str),

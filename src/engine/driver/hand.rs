@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use tracing::{debug, warn};
 
 use super::{Driver, Exit, Flushed, Handed, PURE_GRACE};
@@ -12,6 +13,10 @@ use crate::run::event::Event;
 use crate::run::state::RunState;
 use crate::store::flush::{Owner, Projection};
 use crate::store::inbox;
+
+/// How long a run that is handed over is said to have been due: by a clock that is a little ahead it would be due only
+/// after the others have looked, and they look again a second later.
+const LONG_DUE: TimeDelta = TimeDelta::minutes(1);
 
 impl Driver {
     /// Hands over what is pending, if the journal is free for it.
@@ -36,8 +41,7 @@ impl Driver {
         let mut projection = projection(&self.run);
         if leaves {
             reach("drain.leaving");
-            // Due at once, for whoever comes first.
-            projection.owner = Owner::Parked(self.now());
+            projection.owner = Owner::Parked(self.now() - LONG_DUE);
         } else if events.is_empty() {
             projection.owner = Owner::Kept;
         }
