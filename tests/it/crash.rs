@@ -178,7 +178,8 @@ async fn runs_outlast_one_kill_after_the_other() {
     binary.save(chain("chain", &nodes)).await;
 
     let runs = start_many(&binary, "chain", 10).await;
-    for requests in [5, 25, 45] {
+    // Twice, because a step that was under way at three kills would be put aside.
+    for requests in [5, 30] {
         bin.requested_in_all(requests).await;
         binary.kill().await;
         binary = binary.restart().await;

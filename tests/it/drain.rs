@@ -54,10 +54,12 @@ async fn runs_under_load_go_on_elsewhere_with_hardly_a_pause_while_a_post_keeps_
     let held = bin.hold("/pay");
     let mut leaving = Binary::start_on(&database, &[LEASE, "--drain-timeout=60s"]).await;
     leaving.save(long(&bin)).await;
-    let pay = json!({ "method": "POST", "url": bin.url("/pay"), "timeout_seconds": 300 });
-    let kept = leaving
-        .save_and_start(chain("pay", &[("pay", "http_request", pay)]), &json!({}))
-        .await;
+    let pay = json!({ "method": "POST", "url": bin.url("/pay") });
+    let mut paying = chain("pay", &[("pay", "http_request", pay)]);
+    let pay = paying.nodes.iter_mut().find(|node| node.id == "pay");
+    // However long the others take.
+    pay.unwrap().timeout = prost_types::Duration::try_from(Duration::from_mins(5)).ok();
+    let kept = leaving.save_and_start(paying, &json!({})).await;
     let heir = Binary::start_on(&database, &[LEASE]).await;
     let runs = start_many(&leaving, "long", RUNS).await;
     bin.requested_in_all(RUNS * 3).await;
