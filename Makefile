@@ -1,6 +1,7 @@
 # Every target does its own set-up, so that a fresh clone needs one command.
 
 .DEFAULT_GOAL := help
+TARGET := $(or $(CARGO_TARGET_DIR),target)
 .PHONY: help setup build demo test crash-matrix soak bench bench-guard bench-micro lint fmt schema chart
 
 help: ## List the targets
@@ -28,7 +29,11 @@ soak: setup ## Strike replicas at random for a while, then look at everything: T
 		soak::nothing_is_lost_doubled_or_stuck_after_a_while_of_faults --nocapture
 
 bench: setup ## Measure the release build beside hand-written SQL: all workloads, or W="W5 FAN50"; FULL=1 for longer; BEFORE=binary to compare with
-	@cargo bench --locked --bench workloads -- $(W) $(if $(FULL),--full) $(if $(BEFORE),--before=$(BEFORE))
+	@cargo build --locked --release --bin synapps
+	@# A copy: the harness is built with what tests need, and the program anew with it.
+	@mkdir -p $(TARGET)/bench && cp $(TARGET)/release/synapps $(TARGET)/bench/synapps
+	@SYNAPPS_BENCH_PROGRAM=$(abspath $(TARGET)/bench/synapps) cargo bench --locked --profile release --bench workloads -- \
+		$(W) $(if $(FULL),--full) $(if $(BEFORE),--before=$(BEFORE))
 
 bench-guard: setup ## Fail if W5 has become much slower against hand-written SQL than recorded
 	@cargo bench --locked --bench workloads -- --guard --window=5s
