@@ -158,9 +158,9 @@ impl Server {
     /// [`Error::Transport`] where what listens had failed.
     pub async fn stop(self) -> Result<(), Error> {
         let closing = CLOSE_TIMEOUT.min(self.drain_timeout / CLOSE_SHARE);
-        let deadline = Instant::now() + self.drain_timeout - closing;
+        let grace = self.drain_timeout.saturating_sub(closing);
+        let deadline = Instant::now() + grace;
         self.transport.draining.cancel();
-        let grace = self.drain_timeout - closing;
         let drained = tokio::time::timeout_at(deadline, self.drain.run(grace)).await;
         if drained.is_err() {
             tracing::warn!("the drain timeout is over; what is left will be taken over");
