@@ -46,22 +46,22 @@ pub struct Said {
 impl Hand {
     /// Runs of six commits.
     pub async fn runs(cluster: &PrivateCluster) -> Result<Self> {
-        let mut script = format!(
+        let mut script = vec![format!(
             "INSERT INTO runs (state, step, document) VALUES ('RUNNING', 0, '{}') RETURNING id \\gset\n",
             order_text()
-        );
+        )];
         for (step, name) in ["start", "t1", "t2", "t3", "end"].iter().enumerate() {
             let state = if *name == "end" {
                 "SUCCEEDED"
             } else {
                 "RUNNING"
             };
-            script += &format!(
+            script.push(format!(
                 "WITH run AS (UPDATE runs SET state = '{state}', step = {step}, updated_at = now() WHERE id = :id RETURNING id) \
                  INSERT INTO steps (run_id, step, output) SELECT id, {step}, '\"A-1000247 is past {name}\"' FROM run;\n"
-            );
+            ));
         }
-        Self::prepare(cluster, &script).await
+        Self::prepare(cluster, &script.concat()).await
     }
 
     /// Single rows of about 300 bytes, a commit each.
