@@ -114,7 +114,7 @@ pub async fn write(
         .collect()
 }
 
-/// The statement that [`write`] sends.
+/// The statement that [`write()`] sends.
 ///
 /// # Errors
 ///
