@@ -18,10 +18,16 @@ const WRITERS: &str = "SELECT pid FROM pg_stat_activity WHERE query ~* '(insert 
 
 /// The memory of a process that is its own or shared, in MiB, without what is swapped out.
 pub fn resident_mib(pid: u32) -> Result<f64> {
+    status_mib(pid, "VmRSS")
+}
+
+/// An amount of memory that the kernel gives in KiB in a process' `/proc/<pid>/status`, in MiB.
+pub fn status_mib(pid: u32, name: &str) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().nth(1));
-    let kib: f64 = kib.ok_or("no VmRSS")?.parse()?;
+    let mut lines = status.lines().filter_map(|line| line.split_once(':'));
+    let amount = lines.find(|(found, _)| *found == name);
+    let kib = amount.and_then(|(_, amount)| amount.split_whitespace().next());
+    let kib: f64 = kib.ok_or_else(|| format!("no {name}"))?.parse()?;
     Ok(kib / 1_024.0)
 }
 

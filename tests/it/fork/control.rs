@@ -3,7 +3,7 @@
 
 use serde_json::json;
 use synapps::proto::{
-    DeleteRunRequest, DiffRunsRequest, DiffRunsResponse, RetryRunRequest, RunState,
+    DeleteRunRequest, DiffRunsRequest, DiffRunsResponse, RetryRunRequest, Run, RunState,
     SignalRunRequest, StepState,
 };
 use tonic::Code;
@@ -68,6 +68,16 @@ async fn an_original_cannot_be_deleted_while_a_fork_is_open() {
     server.runs().delete_run(delete).await.unwrap();
 }
 
+/// A run that had failed, once it has ended again.
+async fn retried(calls: &Calls, failed: &Run) -> Run {
+    let retry = RetryRunRequest {
+        run_id: failed.run_id.clone(),
+    };
+    calls.runs().retry_run(retry).await.unwrap();
+    calls.watched(&failed.run_id, failed.last_sequence).await;
+    calls.get(&failed.run_id).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fork_that_failed_is_retried_with_what_it_had_taken() {
     let server = TestServer::start().await;
@@ -77,15 +87,9 @@ async fn a_fork_that_failed_is_retried_with_what_it_had_taken() {
     bin.answer("/after", Answer::status(404));
     let run = forked(&server, from(&run_id, &["after"])).await;
     assert_eq!(run.state(), RunState::Failed);
-    let last = run.last_sequence;
 
     bin.answer("/after", Answer::status(200));
-    let retry = RetryRunRequest {
-        run_id: run.run_id.clone(),
-    };
-    server.runs().retry_run(retry).await.unwrap();
-    server.watched(&run.run_id, last).await;
-    let run = server.get(&run.run_id).await;
+    let run = retried(&server, &run).await;
 
     assert_eq!(run.state(), RunState::Succeeded, "{run:?}");
     assert_gapless(&server.events_after(&run.run_id, 0).await);
@@ -130,16 +134,10 @@ async fn what_was_being_taken_when_another_step_failed_is_taken_at_the_retry() {
     let run = server.finished_run(&run.run_id).await;
     assert_eq!(run.state(), RunState::Failed);
     assert_eq!(step(&run, "right").state(), StepState::Cancelled);
-    let last = run.last_sequence;
 
     sql.batch_execute("COMMIT").await.unwrap();
     bin.answer("/after", Answer::status(200));
-    let retry = RetryRunRequest {
-        run_id: run.run_id.clone(),
-    };
-    server.runs().retry_run(retry).await.unwrap();
-    server.watched(&run.run_id, last).await;
-    let run = server.get(&run.run_id).await;
+    let run = retried(&server, &run).await;
 
     assert_eq!(run.state(), RunState::Succeeded, "{run:?}");
     assert_gapless(&server.events_after(&run.run_id, 0).await);
