@@ -210,6 +210,8 @@ pub struct Started {
     pub key: RunKey,
     /// Whether this call has started it; else the request id had done so before.
     pub started: bool,
+    /// What its row said when it came into being, where that is known here.
+    pub row: Option<Box<RunRow>>,
     /// A place at the hub. Where `started` is set it was taken before the first event: nothing needs to be replayed.
     pub subscription: Option<Subscription>,
 }

@@ -55,7 +55,10 @@ impl Api {
         }
         let start = self.start(namespace, start::start_of(&mut request), checks)?;
         let (started, departure) = self.begin(start, request.cancel_on_disconnect).await?;
-        let row = self.engine.row(&started.key).await?;
+        let row = match started.row {
+            Some(row) => *row,
+            None => self.engine.row(&started.key).await?,
+        };
         check_within(&row, after)?;
         let options = watch::Options {
             after,
@@ -198,9 +201,9 @@ impl RunService for Api {
             Checks::default(),
         )?;
         let started = self.engine.start(start, false).await.map_err(Error::from)?;
-        let run = Some(self.show(&started.key, Wanted::Basic).await?);
+        let run = self.show_started(&started).await?;
         Ok(Response::new(StartRunResponse {
-            run,
+            run: Some(run),
             started: started.started,
         }))
     }

@@ -288,7 +288,8 @@ impl Engine {
             origin: None,
             given_up: CancellationToken::new(),
         };
-        self.bring_forth(plan, newborn).await
+        let (born, _) = self.bring_forth(plan, newborn).await?;
+        Ok(born)
     }
 
     async fn find_row(&self, key: &RunKey) -> Result<Option<runs::RunRow>, Error> {

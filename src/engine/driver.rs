@@ -41,6 +41,7 @@ use crate::run::event::{Event, Recorded};
 use crate::run::scope::StepKey;
 use crate::run::state::StopCause;
 use crate::store::inbox::Letter;
+use crate::store::runs::RunRow;
 
 use self::places::{Places, Probing};
 
@@ -84,6 +85,9 @@ const SHORT_WAIT: Duration = Duration::from_secs(5);
 /// How long events wait for `PURE` steps in flight, to ride in one flush with them.
 const PURE_GRACE: Duration = Duration::from_millis(5);
 
+/// What became of a run that was to be, and what its row said then; `None` where that has to be read.
+pub(super) type Delivered = (Born, Option<Box<RunRow>>);
+
 /// Drives one run.
 pub struct Driver {
     parts: Arc<Parts>,
@@ -102,7 +106,9 @@ pub struct Driver {
     committed: i64,
     /// The run's birth, until it was handed over.
     birth: Option<Birth>,
-    birth_reply: Option<oneshot::Sender<Born>>,
+    birth_reply: Option<oneshot::Sender<Delivered>>,
+    /// What the run's row says once it is born, for whoever waits for that.
+    newborn: Option<Box<RunRow>>,
     /// Values that are not durable yet: by the sequence of their event, and the input.
     outputs: HashMap<i64, Encoded>,
     /// Lists of items of the loops that are under way.

@@ -10,10 +10,10 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
+use super::driver::Delivered;
 use super::plan::Plan;
 use super::start::Newborn;
 use super::{Engine, Error};
-use crate::journal::Born;
 use crate::{store, value};
 
 /// The most bytes of runs that are being started at once: what is not durable yet is in memory.
@@ -83,7 +83,11 @@ impl Engine {
 
     /// Brings a run into being that a caller wants, who is told soon if there is no database to write it to: it is
     /// not started then, unless it was written all the same.
-    pub(super) async fn take_in(&self, plan: Arc<Plan>, newborn: Newborn) -> Result<Born, Error> {
+    pub(super) async fn take_in(
+        &self,
+        plan: Arc<Plan>,
+        newborn: Newborn,
+    ) -> Result<Delivered, Error> {
         let bytes = value::measure(&newborn.input, u64::MAX).map_or(0, |measure| measure.bytes);
         let room = self.inner.intake.find_room(bytes);
         let _room = room.ok_or(Error::TooMuchStarting { limit: MOST_BYTES })?;

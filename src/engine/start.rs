@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::admission::Counted;
 use super::attempt::Placed;
-use super::driver::{self, Message};
+use super::driver::{self, Delivered, Message};
 use super::intake::away;
 use super::payloads::Encoded;
 use super::plan::Plan;
@@ -184,7 +184,7 @@ impl Engine {
         &self,
         plan: Arc<Plan>,
         newborn: Newborn,
-    ) -> Result<Born, Error> {
+    ) -> Result<Delivered, Error> {
         let counted_as = self
             .concurrency_key(&plan, newborn.key.run_id, &newborn.input)
             .await?;
@@ -198,7 +198,9 @@ impl Engine {
         {
             // Before anything is written for it.
             let before = self.started_before(&newborn).await?;
-            return before.ok_or(Error::QueueFull(full.clone()));
+            return before
+                .map(|born| (born, None))
+                .ok_or(Error::QueueFull(full.clone()));
         }
         let encoded = Encoded::new(Arc::clone(&newborn.input));
         let info = self.place(&newborn.key, &encoded).await?;
@@ -236,7 +238,8 @@ impl Engine {
                 key,
                 seat: seat.unwrap_or(Seat::Exempt),
             };
-            self.bring_forth_counted(&plan, counted).await
+            let born = self.bring_forth_counted(&plan, counted).await;
+            born.map(|born| (born, None))
         } else if self.has_room() {
             if let Some(seat) = &seat {
                 seat.give_back();
@@ -248,11 +251,11 @@ impl Engine {
             if let Some(seat) = seat.filter(|_| born.is_ok() && !is_born) {
                 seat.give_back();
             }
-            born
+            born.map(|born| (born, None))
         };
         let unborn = matches!(
             born,
-            Ok(Born::Before(_) | Born::Reused(_) | Born::Unwanted)
+            Ok((Born::Before(_) | Born::Reused(_) | Born::Unwanted, _))
                 | Err(Error::TooManyOpenRuns { .. } | Error::QueueFull(_))
         );
         // A child may be started twice, under one id.
@@ -347,7 +350,7 @@ impl Engine {
         plan: Arc<Plan>,
         birth: Birth,
         beginning: (RunQueued, Placed),
-    ) -> Result<Born, Error> {
+    ) -> Result<Delivered, Error> {
         let (reply, born) = oneshot::channel();
         let (mailbox, messages) = mpsc::channel::<Message>(MAILBOX);
         let key = birth.key.clone();
@@ -391,7 +394,7 @@ impl Engine {
         &self,
         key: RunKey,
         request: Option<store::births::Request>,
-        born: Born,
+        (born, row): Delivered,
         subscription: Option<Subscription>,
         watch: bool,
     ) -> Result<Started, Error> {
@@ -400,6 +403,7 @@ impl Engine {
             Born::Yes => Ok(Started {
                 key,
                 started: true,
+                row,
                 subscription,
             }),
             Born::Before(run_id) => {
@@ -413,6 +417,7 @@ impl Engine {
                 Ok(Started {
                     key,
                     started: false,
+                    row: None,
                     subscription,
                 })
             }
@@ -424,10 +429,10 @@ impl Engine {
 }
 
 /// Waits for a birth, for so long.
-async fn within(
+async fn within<T>(
     patience: Option<Duration>,
-    born: impl Future<Output = Result<Born, Error>>,
-) -> Result<Born, Error> {
+    born: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
     let Some(patience) = patience else {
         return born.await;
     };

@@ -3,6 +3,8 @@
 //! Request ids are facts that cross runs: they are taken in one sorted order, in lanes of their own, so that they never
 //! wait within a flush of step events.
 
+mod row;
+
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, TimeDelta, Utc};

@@ -6,7 +6,6 @@ use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
 
 use super::run_key;
-use super::show::Wanted as Shown;
 use crate::api::Api;
 use crate::api::checks::Checks;
 use crate::api::convert::event::number;
@@ -46,7 +45,7 @@ impl Api {
             });
         }
         let started = self.engine.fork(fork).await?;
-        let run = self.show(&started.key, Shown::Basic).await?;
+        let run = self.show_started(&started).await?;
         Ok(ForkRunResponse {
             revision: run.revision,
             run: Some(run),

@@ -6,7 +6,7 @@ use crate::api::Api;
 use crate::api::convert::event::reference;
 use crate::api::convert::{MOST_BYTES, run, value};
 use crate::api::status::Result;
-use crate::engine::View;
+use crate::engine::{Started, View};
 use crate::flow::Violation;
 use crate::ids::RunKey;
 use crate::proto::{self, PayloadRef, RunView};
@@ -63,6 +63,14 @@ enum Slot {
 }
 
 impl Api {
+    /// A run that was started, as it stood when it came into being; if it was started before, as it stands now.
+    pub(super) async fn show_started(&self, started: &Started) -> Result<proto::Run> {
+        match &started.row {
+            Some(row) => Ok(run::basic(row)),
+            None => self.show(&started.key, Wanted::Basic).await,
+        }
+    }
+
     /// The run, as much of it as is wanted.
     pub(super) async fn show(&self, key: &RunKey, wanted: Wanted) -> Result<proto::Run> {
         if wanted == Wanted::Basic {

@@ -7,12 +7,12 @@ use chrono::DateTime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::{Driver, Letters, Message};
+use super::{Delivered, Driver, Letters, Message};
 use crate::engine::Parts;
 use crate::engine::attempt::Placed;
 use crate::engine::plan::Plan;
 use crate::ids::RunKey;
-use crate::journal::{Birth, Born};
+use crate::journal::Birth;
 use crate::run::Run;
 use crate::run::event::{RECOVERY_FORMAT, RunQueued};
 use crate::store::births::FIRST_EPOCH;
@@ -24,7 +24,7 @@ pub fn born(
     plan: Arc<Plan>,
     birth: Birth,
     (queued, input): (RunQueued, Placed),
-    reply: oneshot::Sender<Born>,
+    reply: oneshot::Sender<Delivered>,
     mailbox: mpsc::Receiver<Message>,
 ) -> Driver {
     let run = Run::new(Arc::clone(&plan.graph));
@@ -139,6 +139,7 @@ impl Driver {
             committed: 0,
             birth: None,
             birth_reply: None,
+            newborn: None,
             outputs: HashMap::new(),
             items: HashMap::new(),
             input: None,

@@ -7,12 +7,13 @@ use tracing::{debug, warn};
 
 use super::{Driver, Exit, Flushed, Handed, PURE_GRACE};
 use crate::crash_points::reach;
-use crate::journal::{Born, Move, Verdict};
+use crate::journal::{Birth, Born, Move, Verdict};
 use crate::run::Run;
 use crate::run::event::Event;
 use crate::run::state::RunState;
 use crate::store::flush::{Owner, Projection};
 use crate::store::inbox;
+use crate::store::runs::RunRow;
 
 /// How long a run that is handed over is said to have been due: by a clock that is a little ahead it would be due only
 /// after the others have looked, and they look again a second later.
@@ -55,6 +56,7 @@ impl Driver {
         self.flush = Some(if let Some(mut birth) = self.birth.take() {
             birth.events = events;
             birth.projection = projection;
+            self.newborn = self.row_of(&birth);
             Box::pin(async move {
                 journal
                     .bear(birth)
@@ -83,6 +85,17 @@ impl Driver {
         });
     }
 
+    /// What the row of a run says that is to be born here, unless nobody asks.
+    fn row_of(&self, birth: &Birth) -> Option<Box<RunRow>> {
+        let flow_id = &self.plan.revision.flow_id;
+        if birth.parent.is_some() {
+            return None;
+        }
+        // Where it cannot be told it is read.
+        let row = birth.row().row(self.parts.executor, flow_id.clone());
+        row.ok().map(Box::new)
+    }
+
     /// Takes in a verdict; an exit if the driver is done.
     pub(super) async fn flushed(&mut self, flushed: Flushed) -> Option<Exit> {
         let handed = self.handed.take()?;
@@ -91,7 +104,7 @@ impl Driver {
                 let is_born = born == Born::Yes;
                 if let Some(reply) = self.birth_reply.take() {
                     // An error says that the caller has left; the run goes on without it.
-                    reply.send(born).ok();
+                    reply.send((born, self.newborn.take())).ok();
                 }
                 if is_born {
                     self.durable(&handed)
