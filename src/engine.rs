@@ -17,6 +17,7 @@ pub mod explain;
 pub mod fork;
 mod intake;
 mod lease;
+mod lookup;
 mod notifier;
 mod ownership;
 mod pause;
@@ -53,6 +54,7 @@ use self::clock::Clock;
 use self::driver::Message;
 use self::intake::Intake;
 use self::lease::{Lease, Moment};
+use self::lookup::Latest;
 use self::notifier::Notifier;
 use self::payloads::Payloads;
 use self::plan::Plans;
@@ -176,6 +178,7 @@ struct Inner {
     wakes: Wakes,
     stranded: Search,
     intake: Intake,
+    latest: Latest,
     /// Whether the lease could be renewed lately.
     renewing: watch::Sender<bool>,
     claiming: Claiming,
@@ -194,7 +197,7 @@ pub struct Start {
     /// Its revision; 0 is the latest.
     pub revision: i32,
     /// What it is started with.
-    pub input: Value,
+    pub input: Arc<Value>,
     /// The client's name for the request, if it gave one.
     pub request: Option<Request>,
     /// The client's marks.
@@ -386,6 +389,7 @@ impl Engine {
                 wakes: Wakes::default(),
                 stranded: Search::default(),
                 intake: Intake::default(),
+                latest: Latest::default(),
                 renewing: watch::Sender::new(true),
                 claiming,
                 starting: Semaphore::new(start::AT_ONCE),

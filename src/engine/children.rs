@@ -21,6 +21,7 @@ use crate::ids::{FlowKey, Namespace, RunKey};
 use crate::journal::Born;
 use crate::run::event::{ChildStarted, Event, Failure, Parent};
 use crate::run::state::RunState;
+use crate::store::births::Proviso;
 use crate::store::inbox::{self, Letter, Request};
 use crate::store::{self, Class, children, events, runs};
 use crate::usage::Usage;
@@ -246,8 +247,8 @@ impl Engine {
         match self.bear_child(start, &parent, &event).await {
             // Where the process drains, the next owner of the parent starts it.
             Ok(Born::Yes) | Err(Error::Draining) => Ok(()),
-            Ok(Born::Before(_) | Born::Reused(_) | Born::Unwanted) => {
-                unreachable!("a child has no request id, and nobody gives it up")
+            Ok(Born::Before(_) | Born::Reused(_) | Born::Stale | Born::Unwanted) => {
+                unreachable!("a child has no request id and no proviso, and nobody gives it up")
             }
             Ok(Born::Rejected(why)) => {
                 // Another owner of the parent may have started it at the same moment.
@@ -286,6 +287,7 @@ impl Engine {
             input,
             parent: Some(start.parent.clone()),
             origin: None,
+            proviso: Proviso::None,
             given_up: CancellationToken::new(),
         };
         let (born, _) = self.bring_forth(plan, newborn).await?;

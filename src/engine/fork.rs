@@ -24,7 +24,7 @@ use crate::ids::{NodeId, RunKey};
 use crate::run::event::{Event, Origin};
 use crate::run::reuse::{Forecast, Past, Ways};
 use crate::run::step::Step;
-use crate::store::births::Request;
+use crate::store::births::{Proviso, Request};
 use crate::store::runs::RunRow;
 use crate::store::{self, events, flows, runs};
 use crate::usage::Usage;
@@ -125,6 +125,7 @@ impl Engine {
             input,
             parent: None,
             origin: Some(origin),
+            proviso: Proviso::None,
             given_up: CancellationToken::new(),
         };
         let born = self.take_in(plan, newborn).await?;

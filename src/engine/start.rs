@@ -13,16 +13,17 @@ use super::admission::Counted;
 use super::attempt::Placed;
 use super::driver::{self, Delivered, Message};
 use super::intake::away;
+use super::lookup::Meant;
 use super::payloads::Encoded;
 use super::plan::Plan;
 use super::{Engine, Error, Start, Started, queue};
+use crate::flow::Violation;
 use crate::hub::Subscription;
 use crate::ids::RunKey;
 use crate::journal::{Birth, Born};
 use crate::run::event::{ChunkKey, Origin, Parent, PayloadInfo, Recorded, RunQueued};
 use crate::run::state::RunState;
-use crate::store::births::FIRST_EPOCH;
-use crate::store::flows;
+use crate::store::births::{FIRST_EPOCH, Proviso};
 use crate::store::flush::{Owner, Projection};
 use crate::store::{self};
 use crate::usage::Usage;
@@ -55,6 +56,8 @@ pub(super) struct Newborn {
     pub(super) parent: Option<Parent>,
     /// The run whose outputs it may use, if it is a fork.
     pub(super) origin: Option<Origin>,
+    /// What its flow has to be still when it is written.
+    pub(super) proviso: Proviso,
     /// Set when whoever wanted it has been told that it was not started.
     pub(super) given_up: CancellationToken,
 }
@@ -100,8 +103,35 @@ impl Engine {
     /// request, too many watchers or starts, a full queue, the process about to end, or the store's own.
     pub async fn start(&self, start: Start, watch: bool) -> Result<Started, Error> {
         let _starting = self.starting().await?;
-        let plan = self.plan_for(&start).await?;
-        let start = self.checked(start, &plan).await?;
+        if let Some(meant) = self.remembered(&start).await?
+            && let Some(started) = self.start_as(&start, meant, watch).await?
+        {
+            return Ok(started);
+        }
+        // Boxed, as few come here.
+        Box::pin(async {
+            let meant = self.look_up(&start).await?;
+            let started = self.start_as(&start, meant, watch).await?;
+            Ok(started.expect("only a proviso may not hold"))
+        })
+        .await
+    }
+
+    /// Starts a run of what is meant; `None` if its proviso does not hold.
+    async fn start_as(
+        &self,
+        start: &Start,
+        Meant { plan, proviso }: Meant,
+        watch: bool,
+    ) -> Result<Option<Started>, Error> {
+        let violations = self.violations(&start.input, &plan).await?;
+        if !violations.is_empty() {
+            // By an older revision than the latest, perhaps.
+            let known = proviso == Proviso::None;
+            return known
+                .then_some(Err(Error::InvalidInput(violations)))
+                .transpose();
+        }
         let parts = &self.inner.parts;
         let created_at = parts.clock.now();
         let key = RunKey {
@@ -114,16 +144,22 @@ impl Engine {
         let newborn = Newborn {
             key: key.clone(),
             created_at,
-            labels: start.labels,
+            labels: start.labels.clone(),
             priority: start.priority,
             request: start.request.clone(),
-            input: Arc::new(start.input),
+            input: Arc::clone(&start.input),
             parent: None,
             origin: None,
+            proviso,
             given_up: CancellationToken::new(),
         };
-        let born = self.take_in(plan, newborn).await?;
-        self.answer(key, start.request, born, subscription, watch)
+        let (born, row) = self.take_in(plan, newborn).await?;
+        if born == Born::Stale {
+            return Ok(None);
+        }
+        let request = start.request.clone();
+        let started = self.answer(key, request, (born, row), subscription, watch)?;
+        Ok(Some(started))
     }
 
     /// Lets a start begin, which it is until what this gives is dropped.
@@ -185,11 +221,15 @@ impl Engine {
         plan: Arc<Plan>,
         newborn: Newborn,
     ) -> Result<Delivered, Error> {
-        let counted_as = self
-            .concurrency_key(&plan, newborn.key.run_id, &newborn.input)
-            .await?;
+        // Boxed here and below is what few starts do: else all of them would carry its state.
+        let counted_as = if plan.open_runs().is_some() {
+            let (run_id, input) = (newborn.key.run_id, &newborn.input);
+            Box::pin(self.concurrency_key(&plan, run_id, input)).await?
+        } else {
+            None
+        };
         let seat = if counted_as.is_some() || !self.has_room() {
-            Some(self.seat(&newborn).await?)
+            Some(Box::pin(self.seat(&newborn)).await?)
         } else {
             None
         };
@@ -197,15 +237,21 @@ impl Engine {
             && !self.has_room()
         {
             // Before anything is written for it.
-            let before = self.started_before(&newborn).await?;
+            let before = Box::pin(self.started_before(&newborn)).await?;
             return before
                 .map(|born| (born, None))
                 .ok_or(Error::QueueFull(full.clone()));
         }
         let encoded = Encoded::new(Arc::clone(&newborn.input));
-        let info = self.place(&newborn.key, &encoded).await?;
+        let info = if encoded.is_inline() {
+            encoded.info.clone()
+        } else {
+            Box::pin(self.place(&newborn.key, &encoded)).await?
+        };
         let has_chunks = info.chunks.is_some() || newborn.origin.is_some();
-        self.bring_files(&newborn, &encoded.value).await?;
+        if newborn.parent.is_some() || newborn.origin.is_some() {
+            Box::pin(self.bring_files(&newborn, &encoded.value)).await?;
+        }
         let input = Placed { encoded, info };
         let queued = RunQueued {
             input: input.info.clone(),
@@ -226,6 +272,7 @@ impl Engine {
             created_at: newborn.created_at,
             events: Arc::default(),
             projection: unowned(newborn.created_at),
+            proviso: newborn.proviso,
             given_up: newborn.given_up,
         };
         let key = birth.key.clone();
@@ -238,7 +285,7 @@ impl Engine {
                 key,
                 seat: seat.unwrap_or(Seat::Exempt),
             };
-            let born = self.bring_forth_counted(&plan, counted).await;
+            let born = Box::pin(self.bring_forth_counted(&plan, counted)).await;
             born.map(|born| (born, None))
         } else if self.has_room() {
             if let Some(seat) = &seat {
@@ -246,7 +293,7 @@ impl Engine {
             }
             self.bear(plan, birth, (queued, input)).await
         } else {
-            let born = self.leave_queued(birth, queued, &input).await;
+            let born = Box::pin(self.leave_queued(birth, queued, &input)).await;
             let is_born = matches!(born, Ok(Born::Yes));
             if let Some(seat) = seat.filter(|_| born.is_ok() && !is_born) {
                 seat.give_back();
@@ -255,12 +302,14 @@ impl Engine {
         };
         let unborn = matches!(
             born,
-            Ok((Born::Before(_) | Born::Reused(_) | Born::Unwanted, _))
-                | Err(Error::TooManyOpenRuns { .. } | Error::QueueFull(_))
+            Ok((
+                Born::Before(_) | Born::Reused(_) | Born::Stale | Born::Unwanted,
+                _
+            )) | Err(Error::TooManyOpenRuns { .. } | Error::QueueFull(_))
         );
         // A child may be started twice, under one id.
         if unborn && has_chunks && !is_child {
-            self.forget_input(&key).await;
+            Box::pin(self.forget_input(&key)).await;
         }
         born
     }
@@ -281,57 +330,23 @@ impl Engine {
         Ok(())
     }
 
-    async fn plan_for(&self, start: &Start) -> Result<Arc<Plan>, Error> {
-        let mut conn = self.store().conn().await?;
-        let found = flows::find_latest(&mut conn, &start.namespace, &start.flow_id).await?;
-        drop(conn);
-        let (flow_key, latest) =
-            found.ok_or_else(|| store::Error::FlowNotFound(start.flow_id.clone()))?;
-        let revision = if start.revision == 0 {
-            latest
-        } else {
-            start.revision
-        };
-        if !(1..=latest).contains(&revision) {
-            let flow_id = start.flow_id.clone();
-            return Err(store::Error::RevisionNotFound {
-                flow_id,
-                revision,
-                latest,
-            }
-            .into());
-        }
-        Ok(self
-            .inner
-            .parts
-            .plans
-            .get(&start.namespace, flow_key, revision)
-            .await?)
-    }
-
-    async fn checked(&self, start: Start, plan: &Arc<Plan>) -> Result<Start, Error> {
+    /// What of the input does not fit the flow's schema.
+    async fn violations(
+        &self,
+        input: &Arc<Value>,
+        plan: &Arc<Plan>,
+    ) -> Result<Vec<Violation>, Error> {
         if !plan.has_input_schema() {
-            return Ok(start);
+            return Ok(Vec::new());
         }
-        let plan = Arc::clone(plan);
-        let check = move || {
-            let violations = plan.check_input(&start.input);
-            (start, violations)
-        };
-        let checked = self.inner.parts.cpu.run(check).await;
-        let (start, violations) = checked.map_err(|panic| Error::Rejected(panic.to_string()))?;
-        if violations.is_empty() {
-            Ok(start)
-        } else {
-            Err(Error::InvalidInput(violations))
-        }
+        let (plan, input) = (Arc::clone(plan), Arc::clone(input));
+        let checked = self.inner.parts.cpu.run(move || plan.check_input(&input));
+        let panicked = |panic: crate::cpu::Panicked| Error::Rejected(panic.to_string());
+        checked.await.map_err(panicked)
     }
 
     /// Writes an input that is too large to lie beside its event.
     async fn place(&self, key: &RunKey, encoded: &Encoded) -> store::Result<PayloadInfo> {
-        if encoded.is_inline() {
-            return Ok(encoded.info.clone());
-        }
         let at = ChunkKey {
             path: String::new(),
             attempt: 0,
@@ -424,6 +439,7 @@ impl Engine {
             Born::Reused(run_id) => Err(Error::RequestIdReused { request_id, run_id }),
             Born::Rejected(reason) => Err(Error::Rejected(reason)),
             Born::Unwanted => Err(away().into()),
+            Born::Stale => unreachable!("its caller goes by what is so now"),
         }
     }
 }

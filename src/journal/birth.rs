@@ -10,7 +10,7 @@ use super::Posted;
 use super::lane::{Entry, Judgement};
 use crate::ids::{ExecutorId, FlowKey, RunId, RunKey};
 use crate::run::event::{Parent, Recorded};
-use crate::store::births::{self, Request};
+use crate::store::births::{self, Proviso, Request};
 use crate::store::flush::Projection;
 use crate::store::lane::Lane;
 use crate::store::{self, standing::Standing};
@@ -42,6 +42,8 @@ pub struct Birth {
     pub events: Arc<[Recorded]>,
     /// What its row says after these events.
     pub projection: Projection,
+    /// What its flow has to be still.
+    pub proviso: Proviso,
     /// Set when whoever wanted the run has been told that it was not started: it is not, unless it is written by then.
     pub given_up: CancellationToken,
 }
@@ -65,6 +67,7 @@ impl Birth {
             created_at: self.created_at,
             events: &self.events,
             projection: &self.projection,
+            proviso: self.proviso,
         }
     }
 }
@@ -78,6 +81,8 @@ pub enum Born {
     Before(RunId),
     /// The request id has started this run before, by another request.
     Reused(RunId),
+    /// Its proviso does not hold: its flow has changed, or is gone.
+    Stale,
     /// The database does not take these rows, whatever is tried.
     Rejected(String),
     /// Whoever wanted it has given up before it was written.
@@ -129,17 +134,20 @@ impl Entry for Birth {
     }
 
     async fn refused(&self, lane: &mut Lane) -> store::Result<Option<Born>> {
-        let Some(request) = &self.request else {
-            return Ok(None);
-        };
-        let found = births::find_request(lane, self.key.namespace.as_str(), &request.id).await?;
-        Ok(found.map(|(run, hash)| {
-            if hash == request.body_hash {
-                Born::Before(run)
-            } else {
-                Born::Reused(run)
+        if let Some(request) = &self.request {
+            let found = births::find_request(lane, self.key.namespace.as_str(), &request.id);
+            if let Some((run, hash)) = found.await? {
+                let same = hash == request.body_hash;
+                return Ok(Some(if same {
+                    Born::Before(run)
+                } else {
+                    Born::Reused(run)
+                }));
             }
-        }))
+        }
+        let (namespace, flow_key) = (&self.key.namespace, self.flow_key);
+        let holds = self.proviso.holds(lane, namespace, flow_key, self.revision);
+        Ok((!holds.await?).then_some(Born::Stale))
     }
 
     fn unwanted(&self) -> Option<Born> {

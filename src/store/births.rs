@@ -3,6 +3,7 @@
 //! Request ids are facts that cross runs: they are taken in one sorted order, in lanes of their own, so that they never
 //! wait within a flush of step events.
 
+mod proviso;
 mod row;
 
 use std::ops::RangeInclusive;
@@ -17,6 +18,7 @@ use diesel::sql_types::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
+pub use self::proviso::Proviso;
 use super::changes::CHANGED_NOW;
 use super::flush::approvals::Approvals;
 use super::flush::{EventColumns, Owner, Projection, format_of};
@@ -63,6 +65,8 @@ pub struct Birth<'a> {
     pub events: &'a [Recorded],
     /// What the row says after these events.
     pub projection: &'a Projection,
+    /// What the flow has to be still for the run to come into being.
+    pub proviso: Proviso,
 }
 
 /// The client's name for a request to start a run.
@@ -77,7 +81,8 @@ pub struct Request {
 /// The epoch in which a run is born: that of its first owner.
 pub const FIRST_EPOCH: i64 = 1;
 
-/// Writes the runs and gives those that came into being: the others' request ids were taken.
+/// Writes the runs and gives those that came into being: the others' request ids were taken, or their provisos did not
+/// hold.
 ///
 /// A concurrent start with the same request id makes this one wait until the other is durable or gone. No request id
 /// may stand twice in one call.
@@ -121,6 +126,7 @@ struct Statement<'a> {
     forked_from: Vec<Option<Uuid>>,
     concurrency_key: Vec<Option<&'a str>>,
     admitted: Vec<bool>,
+    proviso: Vec<i16>,
     namespace: Vec<&'a str>,
     run_id: Vec<Uuid>,
     flow_key: Vec<i64>,
@@ -162,6 +168,7 @@ impl<'a> Statement<'a> {
             columns.forked_from.push(birth.forked_from.map(RunId::uuid));
             columns.concurrency_key.push(birth.concurrency_key);
             columns.admitted.push(birth.admitted);
+            columns.proviso.push(birth.proviso.number());
             columns.flow_key.push(birth.flow_key.0);
             columns.revision.push(birth.revision);
             columns.state.push(birth.projection.state.as_str());
@@ -192,9 +199,7 @@ impl<'a> Statement<'a> {
             columns.created_at.push(birth.created_at);
             columns.started_at.push(birth.projection.started_at);
             columns.ended_at.push(birth.projection.ended_at);
-            columns
-                .events
-                .push(birth.key.run_id, FIRST_EPOCH, birth.events);
+            columns.events.push(birth.key, FIRST_EPOCH, birth.events);
         }
         let events = births.iter().map(|birth| (birth.key.run_id, birth.events));
         columns.approvals = Approvals::changed_by(events);
@@ -266,11 +271,15 @@ impl QueryFragment<Pg> for Statement<'_> {
         out.push_bind_param::<Array<Nullable<Text>>, _>(&self.concurrency_key)?;
         out.push_sql(", ");
         out.push_bind_param::<Array<Bool>, _>(&self.admitted)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<SmallInt>, _>(&self.proviso)?;
         out.push_sql(
             ") AS b(namespace, run_id, flow_key, revision, state, wait_reason, priority, labels, request_id, body_hash, \
              expires_at, kept, last_sequence, wake_at, total_steps, progress, error, created_at, started_at, ended_at, \
              event_format, parent_run_id, parent_path, forked_from, \
-             concurrency_key, admitted)), \
+             concurrency_key, admitted, proviso) WHERE b.proviso = 0 OR EXISTS (SELECT FROM flows f \
+             WHERE f.namespace = b.namespace AND f.flow_key = b.flow_key AND f.deleted_at IS NULL \
+             AND (b.proviso = 1 OR f.latest_revision = b.revision))), \
              taken AS (INSERT INTO start_requests AS s (namespace, request_id, body_hash, run_id, expires_at) \
              SELECT namespace, request_id, body_hash, run_id, expires_at FROM batch WHERE request_id IS NOT NULL \
              ORDER BY namespace, request_id \

@@ -126,6 +126,7 @@ pub fn encode(executor: ExecutorId, moves: &[Move<'_>]) -> Result<Encoded> {
 /// Events of several runs as columns, as `unnest` takes them.
 #[derive(Default)]
 pub(super) struct EventColumns<'a> {
+    namespace: Vec<&'a str>,
     run_id: Vec<Uuid>,
     sequence: Vec<i64>,
     epoch: Vec<i64>,
@@ -136,9 +137,10 @@ pub(super) struct EventColumns<'a> {
 }
 
 impl<'a> EventColumns<'a> {
-    pub(super) fn push(&mut self, run: RunId, epoch: i64, events: &'a [Recorded]) {
+    pub(super) fn push(&mut self, key: &'a RunKey, epoch: i64, events: &'a [Recorded]) {
         for event in events {
-            self.run_id.push(run.uuid());
+            self.namespace.push(key.namespace.as_str());
+            self.run_id.push(key.run_id.uuid());
             self.sequence.push(event.sequence);
             self.epoch.push(epoch);
             self.at.push(event.at);
@@ -156,8 +158,10 @@ impl<'a> EventColumns<'a> {
     ) -> QueryResult<()> {
         out.push_sql(
             "INSERT INTO run_events (namespace, run_id, sequence, epoch, at, kind, data, payload) \
-             SELECT r.namespace, e.run_id, e.sequence, e.epoch, e.at, e.kind, e.data::json, e.payload::json FROM unnest(",
+             SELECT e.namespace, e.run_id, e.sequence, e.epoch, e.at, e.kind, e.data::json, e.payload::json FROM unnest(",
         );
+        out.push_bind_param::<Array<Text>, _>(&self.namespace)?;
+        out.push_sql(", ");
         out.push_bind_param::<Array<SqlUuid>, _>(&self.run_id)?;
         out.push_sql(", ");
         out.push_bind_param::<Array<BigInt>, _>(&self.sequence)?;
@@ -171,9 +175,11 @@ impl<'a> EventColumns<'a> {
         out.push_bind_param::<Array<Text>, _>(&self.data)?;
         out.push_sql(", ");
         out.push_bind_param::<Array<Nullable<Text>>, _>(&self.payload)?;
-        out.push_sql(") AS e(run_id, sequence, epoch, at, kind, data, payload) JOIN ");
+        // `IS TRUE` keeps it from becoming a join, for which the planner might compare each event with each run: so it
+        // looks each event up in a table of hashes.
+        out.push_sql(") AS e(namespace, run_id, sequence, epoch, at, kind, data, payload) WHERE (e.run_id IN (SELECT run_id FROM ");
         out.push_sql(runs);
-        out.push_sql(" r ON r.run_id = e.run_id");
+        out.push_sql(")) IS TRUE");
         Ok(())
     }
 }
@@ -190,6 +196,7 @@ pub(super) fn format_of(events: &[Recorded]) -> i16 {
 #[derive(Default)]
 struct Statement<'a> {
     executor: Uuid,
+    runs: i64,
     namespace: Vec<&'a str>,
     run_id: Vec<Uuid>,
     epoch: Vec<i64>,
@@ -217,6 +224,7 @@ impl<'a> Statement<'a> {
     fn new(executor: ExecutorId, moves: &'a [Move<'a>]) -> Self {
         let mut columns = Self {
             executor: executor.uuid(),
+            runs: i64::try_from(moves.len()).unwrap_or(i64::MAX),
             ..Self::default()
         };
         let mut sorted: Vec<&Move<'_>> = moves.iter().collect();
@@ -248,7 +256,7 @@ impl<'a> Statement<'a> {
                 .answered_run
                 .extend(one.answered.iter().map(|_| run));
             columns.answered_id.extend(one.answered);
-            columns.events.push(one.key.run_id, one.epoch, one.events);
+            columns.events.push(one.key, one.epoch, one.events);
         }
         columns.metered = Metered::of(&columns.usage);
         columns.approvals =
@@ -275,7 +283,9 @@ impl QueryFragment<Pg> for Statement<'_> {
         if self.metered.is_some() {
             out.push_sql(Metered::SET);
         }
-        out.push_sql(" FROM unnest(");
+        // The limit is no limit: by it the planner expects one row, and so looks each run up by the primary key rather than
+        // join a whole index with the batch (see `Lane::open`).
+        out.push_sql(" FROM (SELECT * FROM unnest(");
         out.push_bind_param::<Array<Text>, _>(&self.namespace)?;
         out.push_sql(", ");
         out.push_bind_param::<Array<SqlUuid>, _>(&self.run_id)?;
@@ -314,9 +324,13 @@ impl QueryFragment<Pg> for Statement<'_> {
         if self.metered.is_some() {
             out.push_sql(Metered::NAMES);
         }
+        out.push_sql(") LIMIT ");
+        out.push_bind_param::<BigInt, _>(&self.runs)?;
+        // `IS NOT DISTINCT FROM` is `=` here, only that it takes no index: by that of the owner all runs of this process
+        // would be read, with what is left of those that have ended.
         out.push_sql(
-            ") WHERE r.namespace = b.namespace AND r.run_id = b.run_id AND r.epoch = b.epoch AND r.last_sequence = b.before \
-             AND r.ended_at IS NULL AND (b.folded IS NULL OR r.inbox_count = b.folded) AND r.executor_id = ",
+            ") b WHERE r.namespace = b.namespace AND r.run_id = b.run_id AND r.epoch = b.epoch AND r.last_sequence = b.before \
+             AND r.ended_at IS NULL AND (b.folded IS NULL OR r.inbox_count = b.folded) AND r.executor_id IS NOT DISTINCT FROM ",
         );
         out.push_bind_param::<SqlUuid, _>(&self.executor)?;
         out.push_sql(" RETURNING r.namespace, r.run_id");

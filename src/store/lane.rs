@@ -12,6 +12,7 @@ use bytes::BytesMut;
 use diesel::pg::{Pg, PgMetadataLookup, PgQueryBuilder, PgTypeMetadata};
 use diesel::query_builder::bind_collector::RawBytesBindCollector;
 use diesel::query_builder::{QueryBuilder, QueryFragment};
+use tokio::time::Instant;
 use tokio_postgres::types::{Format, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Row, Statement};
 
@@ -30,12 +31,30 @@ pub struct Lane {
     answer_timeout: Duration,
     /// An answer is under way that nobody waits for any more.
     is_behind: bool,
-    statements: HashMap<String, Statement>,
+    statements: HashMap<String, Prepared>,
 }
 
+/// A statement that the server knows.
+#[derive(Debug)]
+struct Prepared {
+    statement: Statement,
+    since: Instant,
+}
+
+/// How long a plan serves: it is made of what the server knows of the tables at the time, which may be nothing.
+const PLAN_TIME: Duration = Duration::from_secs(15);
+
+/// How a lane's statements are planned.
+///
+/// Generic plans: a custom plan costs five times as much on partitioned tables. All that a lane asks for is found by the
+/// keys of what it was given, so a plan that reads more than that is wrong, however small a table looks that it was made
+/// for: each entry of an index that is read counts as much as a page, and ways that read tables whole are barred.
+const PLANNING: &str = "SET plan_cache_mode = force_generic_plan; SET jit = off; \
+    SET cpu_index_tuple_cost = 1; SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_mergejoin = off";
+
 impl Lane {
-    /// Connects, and forces generic plans: a custom plan costs five times as much on partitioned tables. A lock is
-    /// waited for no longer than half the time of an answer, so that the server says what it waits for.
+    /// Connects. A lock is waited for no longer than half the time of an answer, so that the server says what it waits
+    /// for.
     pub(super) async fn open(dialer: &Dialer) -> Result<Self> {
         let (client, line) = dialer.client().await?;
         let mut lane = Self {
@@ -48,8 +67,7 @@ impl Lane {
         let lock_timeout = dialer.lock_timeout;
         lane.in_time(async |lane| {
             let patience = lock_timeout.min(lane.answer_timeout / 2).as_millis();
-            let session =
-                format!("SET plan_cache_mode = force_generic_plan; SET lock_timeout = {patience}");
+            let session = format!("{PLANNING}; SET lock_timeout = {patience}");
             Ok(lane.client.batch_execute(&session).await?)
         })
         .await?;
@@ -111,16 +129,22 @@ impl Lane {
         answer
     }
 
-    /// The statement, prepared at its first use; statements are told apart by their text, so the text must not hold
-    /// values.
+    /// The statement, prepared at its first use and now and then; statements are told apart by their text, so the text
+    /// must not hold values.
     async fn prepared(&mut self, query: Encoded) -> Result<(Statement, Vec<Bind>)> {
         let Encoded { sql, types, binds } = query;
-        let statement = if let Some(statement) = self.statements.get(&sql) {
-            statement.clone()
+        let known = self.statements.get(&sql);
+        let known = known.filter(|known| known.since.elapsed() < PLAN_TIME);
+        let statement = if let Some(known) = known {
+            known.statement.clone()
         } else {
             let types = types.iter().map(type_of).collect::<Result<Vec<_>>>()?;
             let statement = self.client.prepare_typed(&sql, &types).await?;
-            self.statements.insert(sql, statement.clone());
+            let prepared = Prepared {
+                statement: statement.clone(),
+                since: Instant::now(),
+            };
+            self.statements.insert(sql, prepared);
             statement
         };
         Ok((statement, binds.into_iter().map(Bind).collect()))

@@ -307,3 +307,40 @@ async fn what_was_posted_is_written_before_a_closed_journal_ends() {
     let written: HashSet<uuid::Uuid> = rows.iter().map(|row| row.get(0)).collect();
     assert!(runs.iter().all(|run| written.contains(&run.run_id.uuid())));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flush_finds_its_runs_by_the_primary_key_and_reads_no_others() {
+    let desk = Desk::open().await;
+    // As after a restore: the planner takes what is empty now for empty for ever.
+    desk.sql.batch_execute("ANALYZE").await.unwrap();
+    let runs = desk.born(20).await;
+    for run in &runs {
+        let step = desk.step(run, 2, "a");
+        assert_eq!(desk.journal.append(step).await, Ok(Verdict::Committed));
+    }
+
+    // A session tells what it has read when it ends.
+    let Desk { journal, sql, .. } = desk;
+    drop(journal);
+    let reads = "SELECT coalesce(sum(idx_tup_read) FILTER (WHERE indexrelname LIKE '%pkey'), 0)::bigint, \
+                 coalesce(sum(idx_tup_read) FILTER (WHERE indexrelname NOT LIKE '%pkey'), 0)::bigint \
+                 FROM pg_stat_user_indexes WHERE relname LIKE 'workflow_runs_p%'";
+    let told = async {
+        loop {
+            let row = sql.query_one(reads, &[]).await.unwrap();
+            let (by_key, others): (i64, i64) = (row.get(0), row.get(1));
+            if by_key > 0 {
+                return (by_key, others);
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let (by_key, others) = within("the statistics", told).await;
+
+    assert_eq!(others, 0, "entries of other indexes");
+    // Each run is found as it is, and by what it was before, which may still be there.
+    assert!(
+        by_key <= 2 * 20,
+        "{by_key} entries of the primary key for 20 runs"
+    );
+}

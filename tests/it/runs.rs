@@ -3,6 +3,7 @@
 mod delete;
 mod diff;
 mod execute;
+mod latest;
 mod lists;
 mod namespaces;
 mod show;

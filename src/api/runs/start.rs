@@ -1,6 +1,7 @@
 //! Requests to start a run: checked, and made into what the engine takes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -69,7 +70,7 @@ impl Api {
             namespace,
             flow_id: FlowId::from(request.flow_id),
             revision: request.revision,
-            input,
+            input: Arc::new(input),
             request: request_id,
             labels,
             priority: request.priority,

@@ -11,7 +11,7 @@ use synapps::ids::{ExecutorId, FlowKey, Namespace, RunId, RunKey, StepPath};
 use synapps::journal::{Birth, Born, Closed, Journal, Move, Verdict};
 use synapps::run::event::{Event, PayloadInfo, Recorded, RunQueued, RunSucceeded, StepSkipped};
 use synapps::run::state::RunState;
-use synapps::store::births::FIRST_EPOCH;
+use synapps::store::births::{FIRST_EPOCH, Proviso};
 use synapps::store::flush::{Owner, Projection};
 use synapps::store::{Settings, Store};
 use tokio_postgres::Client;
@@ -120,6 +120,7 @@ impl Desk {
             created_at: now,
             events: Arc::new([queued]),
             projection: projection(RunState::Running, Owner::Kept),
+            proviso: Proviso::None,
             given_up: CancellationToken::new(),
         }
     }
