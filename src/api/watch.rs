@@ -167,16 +167,17 @@ impl Watch {
         }
     }
 
+    /// Boxed is what few watches do: else all of them would carry its state.
     async fn follow(&mut self) -> Result<(), Stop> {
         if self.options.include_snapshot {
-            let snapshot = self.outlast(|| self.snapshot()).await?;
+            let snapshot = Box::pin(self.outlast(|| self.snapshot())).await?;
             self.send(Message::Snapshot(snapshot)).await?;
         }
         if let (Some(children), true) = (&self.children, self.options.after > 0) {
-            self.outlast(|| children.catch_up(&self.key)).await?;
+            Box::pin(self.outlast(|| children.catch_up(&self.key))).await?;
         }
         // From birth on nothing has happened yet that the hub does not bring.
-        let ended = !self.options.from_birth && self.replay().await?;
+        let ended = !self.options.from_birth && Box::pin(self.replay()).await?;
         let is_final = self.row.state.is_final();
         let polling = !is_final && !self.api.engine.drives(&self.key) && !self.is_relayed().await;
         self.send(Message::CaughtUp(CaughtUp {
@@ -240,10 +241,10 @@ impl Watch {
             Signal::Events(batch) => match self.cursor.admit(&batch) {
                 Admitted::Next(from) => self.send_events(&batch[from..]).await,
                 Admitted::Old => Ok(false),
-                Admitted::Gap => self.replay().await,
+                Admitted::Gap => Box::pin(self.replay()).await,
             },
             Signal::Behind(reached) if reached <= self.cursor.last() => Ok(false),
-            Signal::Behind(_) | Signal::Missed => self.replay().await,
+            Signal::Behind(_) | Signal::Missed => Box::pin(self.replay()).await,
         }
     }
 
@@ -270,9 +271,12 @@ impl Watch {
     /// Sends events that follow the cursor; says whether the run has ended with them.
     async fn send_events(&mut self, events: &[Recorded]) -> Result<bool, Stop> {
         for recorded in events {
-            let completed = self
-                .outlast(|| self.api.with_output(&self.key, recorded))
-                .await?;
+            let completed = if lacks_output(recorded) {
+                let complete = || self.api.with_output(&self.key, recorded);
+                Box::pin(self.outlast(complete)).await?
+            } else {
+                None
+            };
             let recorded = completed.as_ref().unwrap_or(recorded);
             let show = if self.options.include_payloads {
                 Show::Payloads
@@ -310,7 +314,7 @@ impl Watch {
     /// The run's row as it is now.
     async fn row(&self) -> Result<RunRow, Stop> {
         let read = || async { Ok(self.api.engine.row(&self.key).await?) };
-        self.outlast(read).await
+        Box::pin(self.outlast(read)).await
     }
 
     async fn snapshot(&self) -> Result<RunSnapshot> {
@@ -387,6 +391,12 @@ impl Watch {
     }
 }
 
+/// Whether it is the event that ends a run, without its output, which is shown in any case if a message can hold it.
+fn lacks_output(recorded: &Recorded) -> bool {
+    matches!(&recorded.event, Event::RunSucceeded(event)
+        if recorded.payload.is_none() && event.output.size_bytes < MOST_BYTES as u64)
+}
+
 /// The next event of a child, if children are watched.
 async fn next_of(children: &mut Option<Children>) -> ChildEvent {
     match children {
@@ -404,9 +414,7 @@ impl Api {
         recorded: &Recorded,
     ) -> Result<Option<Recorded>> {
         match &recorded.event {
-            Event::RunSucceeded(event)
-                if recorded.payload.is_none() && event.output.size_bytes < MOST_BYTES as u64 =>
-            {
+            Event::RunSucceeded(event) if lacks_output(recorded) => {
                 let text = self
                     .engine
                     .payload(key, recorded.sequence, &event.output)

@@ -205,21 +205,24 @@ pub async fn fly(parts: Arc<Parts>, mut assignment: Assignment) -> Landed {
     }
 }
 
+// Boxed is what few attempts do, so that not all of them carry its state.
 async fn perform(parts: &Parts, assignment: &Assignment, task: Task) -> Result<End, applet::Error> {
     match task {
         Task::Run(Some(Woken::Child {
             run_id,
             state,
             error,
-        })) => child::result(parts, assignment, run_id, state, error).await,
+        })) => Box::pin(child::result(parts, assignment, run_id, state, error)).await,
         Task::Run(woken) => attempt(parts, assignment, woken).await,
-        Task::Collect(collection) => collect::collect(parts, assignment, collection).await,
+        Task::Collect(collection) => {
+            Box::pin(collect::collect(parts, assignment, collection)).await
+        }
         Task::PassOn(failure, handling) => {
-            aftermath::pass_on(parts, assignment, failure, handling).await
+            Box::pin(aftermath::pass_on(parts, assignment, failure, handling)).await
         }
         Task::Take(taken) => {
             let cancelled = assignment.cancelled.clone();
-            let taking = take::take(parts, assignment, *taken);
+            let taking = Box::pin(take::take(parts, assignment, *taken));
             let cut_off = End::Cancelled {
                 outcome_unknown: false,
             };
@@ -281,7 +284,11 @@ async fn attempt(
         pen.finish();
     }
     drop(pen);
-    let completion = redaction::clean(&parts.cpu, &redactor, completion).await;
+    let completion = if redactor.is_empty() {
+        completion
+    } else {
+        Box::pin(redaction::clean(&parts.cpu, &redactor, completion)).await
+    };
     let end = end(parts, assignment, completion).await;
     // What could not be kept is named with places in it.
     end.map_err(|error| redaction::failed(&redactor, error))
@@ -296,9 +303,10 @@ async fn end(
     match completion {
         Ok(Completion::Done(outcome)) => output(parts, assignment, outcome).await,
         Ok(Completion::Wait(wait)) => Ok(End::Wait(wait)),
-        Ok(Completion::Call(call)) => child::resolve(parts, assignment, call).await,
+        Ok(Completion::Call(call)) => Box::pin(child::resolve(parts, assignment, call)).await,
         Ok(Completion::Loop(items)) => {
-            let placed = place(parts, assignment, Arc::clone(&items.items), "#items").await?;
+            let list = Arc::clone(&items.items);
+            let placed = Box::pin(place(parts, assignment, list, "#items")).await?;
             Ok(End::Loop(items, placed))
         }
         Err(error) if assignment.cancelled.is_cancelled() => Ok(End::Cancelled {
@@ -331,7 +339,10 @@ pub(super) async fn load(
         Source::Ready(value) => return Ok(Arc::clone(value)),
         Source::Stored(sequence, info) => (*sequence, info),
     };
-    persist(|| parts.payloads.value(key, sequence, info)).await
+    if let Some(value) = parts.payloads.find(key.run_id, sequence) {
+        return Ok(value);
+    }
+    Box::pin(persist(|| parts.payloads.value(key, sequence, info))).await
 }
 
 async fn output(
@@ -375,7 +386,8 @@ async fn place(
             attempt: assignment.number,
             epoch: assignment.epoch,
         };
-        persist(|| parts.payloads.write(&assignment.key, &encoded, at.clone())).await?
+        let write = || parts.payloads.write(&assignment.key, &encoded, at.clone());
+        Box::pin(persist(write)).await?
     };
     Ok(Placed { encoded, info })
 }

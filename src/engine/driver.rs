@@ -200,7 +200,7 @@ struct Letters {
 
 impl Driver {
     /// Drives the run until it ends, waits, or is somebody else's.
-    pub async fn drive(mut self) -> Exit {
+    pub async fn drive(mut self: Box<Self>) -> Exit {
         loop {
             self.end_probes();
             if self.draining {

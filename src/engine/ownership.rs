@@ -204,7 +204,7 @@ impl Engine {
                     Ok(Adopted::Driver(driver)) => {
                         reach("adopt.read");
                         info!(run.id = %key, "the run goes on here");
-                        return engine.see_through(key, *driver).await;
+                        return engine.see_through(key, driver).await;
                     }
                     Ok(Adopted::Gone) => break,
                     Ok(Adopted::Broken {
@@ -237,7 +237,7 @@ impl Engine {
     }
 
     /// Drives a run in a task of its own.
-    pub(super) fn drive(&self, key: RunKey, driver: Driver) {
+    pub(super) fn drive(&self, key: RunKey, driver: Box<Driver>) {
         let engine = self.clone();
         let task = async move { engine.see_through(key, driver).await };
         self.inner
@@ -245,7 +245,7 @@ impl Engine {
             .spawn(self.inner.abandon.clone().run_until_cancelled_owned(task));
     }
 
-    async fn see_through(&self, key: RunKey, mut driver: Driver) {
+    async fn see_through(&self, key: RunKey, mut driver: Box<Driver>) {
         if self.inner.draining.is_cancelled() {
             // It came too late to be told.
             driver.drain();

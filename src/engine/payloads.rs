@@ -113,6 +113,12 @@ impl Payloads {
         self.values.peek(&(run, sequence)).is_some()
     }
 
+    /// The value of the event `sequence`, if it is at hand.
+    #[must_use]
+    pub fn find(&self, run: RunId, sequence: i64) -> Option<Arc<Value>> {
+        self.values.get(&(run, sequence))
+    }
+
     /// Writes a payload that is too large to lie beside its event, and gives its place.
     ///
     /// # Errors
@@ -177,7 +183,7 @@ impl Payloads {
         info: &PayloadInfo,
     ) -> store::Result<Arc<Value>> {
         let at = (key.run_id, sequence);
-        if let Some(value) = self.values.get(&at) {
+        if let Some(value) = self.find(key.run_id, sequence) {
             return Ok(value);
         }
         let text: Arc<str> = self.text(key, sequence, info).await?.into();

@@ -5,7 +5,7 @@ use tokio::sync::{broadcast, watch};
 use super::Signal;
 
 /// How many signals a watcher may be behind before it has to read from the store.
-pub(super) const BACKLOG: usize = 256;
+pub(super) const BACKLOG: usize = 64;
 
 /// Where signals come from of a run that this process does not drive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

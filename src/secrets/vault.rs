@@ -53,6 +53,7 @@ struct Version {
 }
 
 /// The secrets that a revision names, as they are now.
+#[derive(Default)]
 pub struct Known {
     redactor: Redactor,
     secrets: BTreeMap<String, Arc<Opened>>,
@@ -122,10 +123,7 @@ impl Vault {
         used: &BTreeSet<String>,
     ) -> Result<Known> {
         if named.is_empty() && used.is_empty() {
-            return Ok(Known {
-                redactor: Redactor::default(),
-                secrets: BTreeMap::new(),
-            });
+            return Ok(Known::default());
         }
         let wanted: BTreeSet<&str> = named.iter().chain(used).map(String::as_str).collect();
         let at_hand = used.is_empty().then(|| self.fresh(namespace, &wanted));

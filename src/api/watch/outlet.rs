@@ -53,7 +53,11 @@ pub(in crate::api) enum Unsent {
 impl<M: Message> Outlet<M> {
     /// Sends a message as soon as there is room.
     pub(in crate::api) async fn send(&self, message: M) -> Result<(), Unsent> {
-        let room = Arc::clone(&self.room).acquire_many_owned(weight(&message));
+        let weight = weight(&message);
+        if let Ok(permit) = Arc::clone(&self.room).try_acquire_many_owned(weight) {
+            return self.put(message, permit);
+        }
+        let room = Arc::clone(&self.room).acquire_many_owned(weight);
         let permit = tokio::select! {
             biased;
             () = self.sender.closed() => return Err(Unsent::Gone),
@@ -62,6 +66,10 @@ impl<M: Message> Outlet<M> {
         let permit = permit
             .map_err(|_| Unsent::TooSlow)?
             .expect("the semaphore is never closed");
+        self.put(message, permit)
+    }
+
+    fn put(&self, message: M, permit: OwnedSemaphorePermit) -> Result<(), Unsent> {
         self.sender
             .send((message, permit))
             .map_err(|_| Unsent::Gone)
@@ -76,9 +84,7 @@ impl<M: Message> Outlet<M> {
         let permit = room
             .try_acquire_many_owned(weight(&message))
             .map_err(|_| Unsent::TooSlow)?;
-        self.sender
-            .send((message, permit))
-            .map_err(|_| Unsent::Gone)
+        self.put(message, permit)
     }
 
     /// Resolves when the client has left.

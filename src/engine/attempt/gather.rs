@@ -65,7 +65,7 @@ pub(super) async fn context(
         deadline: Instant::now() + assignment.timeout,
         cancelled: assignment.cancelled.clone(),
         woken: match woken {
-            Some(woken) => Some(wakening(parts, assignment, woken).await?),
+            Some(woken) => Some(Box::pin(wakening(parts, assignment, woken)).await?),
             None => None,
         },
         cpu: parts.cpu.clone(),
@@ -82,7 +82,13 @@ pub(super) async fn context(
 async fn secrets(parts: &Parts, assignment: &Assignment) -> Result<Known, applet::Error> {
     let (namespace, named) = (&assignment.key.namespace, assignment.plan.secrets());
     let used = own_secrets(assignment);
-    persist(|| parts.vault.known(&parts.store, namespace, named, used)).await
+    if named.is_empty() && used.is_empty() {
+        return Ok(Known::default());
+    }
+    Box::pin(persist(|| {
+        parts.vault.known(&parts.store, namespace, named, used)
+    }))
+    .await
 }
 
 /// The secrets that the step's node names.
@@ -107,7 +113,7 @@ pub(super) struct Read {
 pub(super) async fn read(parts: &Parts, assignment: &Assignment) -> Result<Read, applet::Error> {
     let run_input = load(parts, &assignment.key, &assignment.input).await?;
     let item = match &assignment.item {
-        Some((source, index)) => Some(item(parts, assignment, source, *index).await?),
+        Some((source, index)) => Some(Box::pin(item(parts, assignment, source, *index)).await?),
         None => None,
     };
     let mut inputs = Vec::with_capacity(assignment.delivered.len());

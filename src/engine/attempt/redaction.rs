@@ -10,9 +10,6 @@ pub(super) async fn clean(
     redactor: &Redactor,
     completion: Result<Completion, Error>,
 ) -> Result<Completion, Error> {
-    if redactor.is_empty() {
-        return completion;
-    }
     let redactor = redactor.clone();
     // An output may have many megabytes.
     let clean = move || match completion {

@@ -26,9 +26,16 @@ pub fn born(
     (queued, input): (RunQueued, Placed),
     reply: oneshot::Sender<Delivered>,
     mailbox: mpsc::Receiver<Message>,
-) -> Driver {
+) -> Box<Driver> {
     let run = Run::new(Arc::clone(&plan.graph));
-    let mut driver = Driver::new(parts, birth.key.clone(), FIRST_EPOCH, plan, run, mailbox);
+    let mut driver = Box::new(Driver::new(
+        parts,
+        birth.key.clone(),
+        FIRST_EPOCH,
+        plan,
+        run,
+        mailbox,
+    ));
     driver.priority = birth.priority;
     driver.birth = Some(birth);
     driver.birth_reply = Some(reply);

@@ -115,7 +115,8 @@ impl Driver {
             Flushed::Moved(Verdict::Committed) => self.durable(&handed),
             Flushed::Moved(Verdict::LetterCame) => {
                 self.take_back(&handed);
-                self.read_letters().await;
+                // Boxed: few runs get one just then, and all drivers would carry its state.
+                Box::pin(self.read_letters()).await;
                 self.land_held();
                 None
             }
