@@ -9,6 +9,7 @@ mod bare_errors;
 mod connections;
 mod deadline;
 mod gate;
+mod gathered;
 mod health;
 mod outage;
 pub mod probe;

@@ -15,6 +15,8 @@ use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
+use super::gathered::Gathered;
+
 /// How long a connection may send nothing at all before it is closed; afterwards HTTP/2 keeps watch.
 const OPENING_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -107,7 +109,7 @@ impl Accept {
                 tracing::debug!(%error, "cannot set TCP_NODELAY");
             }
             return Connection {
-                stream,
+                stream: Gathered::new(stream),
                 cut: Box::pin(self.cut.clone().cancelled_owned()),
                 opening: Some(Box::pin(tokio::time::sleep(OPENING_TIMEOUT))),
                 _place: place,
@@ -119,7 +121,7 @@ impl Accept {
 /// A connection of a caller.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Gathered<TcpStream>,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     // Until the first byte has come.
     opening: Option<Pin<Box<Sleep>>>,
@@ -143,7 +145,7 @@ impl Connected for Connection {
     type ConnectInfo = TcpConnectInfo;
 
     fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+        self.stream.get_ref().connect_info()
     }
 }
 
