@@ -16,9 +16,6 @@ use synapps::server::{self, Server, probe};
 use synapps::store::{Store, migrate};
 use synapps::{bench, cli, telemetry};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// What a command ends with.
 type Outcome = Result<ExitCode, Box<dyn Error>>;
 
