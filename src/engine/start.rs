@@ -126,11 +126,11 @@ impl Engine {
     ) -> Result<Option<Started>, Error> {
         let violations = self.violations(&start.input, &plan).await?;
         if !violations.is_empty() {
-            // By an older revision than the latest, perhaps.
-            let known = proviso == Proviso::None;
-            return known
-                .then_some(Err(Error::InvalidInput(violations)))
-                .transpose();
+            if proviso == Proviso::None {
+                return Err(Error::InvalidInput(violations));
+            }
+            // By another revision than the latest, perhaps.
+            return Ok(None);
         }
         let parts = &self.inner.parts;
         let created_at = parts.clock.now();

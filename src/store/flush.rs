@@ -284,7 +284,7 @@ impl QueryFragment<Pg> for Statement<'_> {
             out.push_sql(Metered::SET);
         }
         // The limit is no limit: by it the planner expects one row, and so looks each run up by the primary key rather than
-        // join a whole index with the batch (see `Lane::open`).
+        // join a whole index with the batch (see `PLANNING` of the lanes).
         out.push_sql(" FROM (SELECT * FROM unnest(");
         out.push_bind_param::<Array<Text>, _>(&self.namespace)?;
         out.push_sql(", ");
